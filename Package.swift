@@ -1,0 +1,121 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One list for every Swift target of the package.
+let swiftSettings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+  .testTarget(
+    name: "\(name)Tests",
+    dependencies: [.byName(name: name), "TestSupport"] + dependencies,
+    resources: resources,
+    swiftSettings: swiftSettings
+  )
+}
+
+let package = Package(
+  name: "worker-agent",
+  products: [
+    .executable(name: "worker-agent", targets: ["worker-agent"])
+  ],
+  dependencies: [
+    // Flags: completions and help for free.
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    // The embedded web UI and the servers that tests talk to.
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    // Helper programs.
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+  ],
+  // The floors of ARCHITECTURE.md, lowest first: a target depends on lower floors only. `scripts/check-imports` holds
+  // the sources to the same table.
+  targets: [
+    // Floor 0: system libraries, and the C that Swift cannot say.
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "CWebSockets", pkgConfig: "libwebsockets", providers: [.apt(["libwebsockets-dev"])]),
+    .target(name: "CLinux"),
+
+    // Floor 1: generic. Support is its ground; the others know only Support.
+    library("Support", ["CCrypto", "CLinux", systemPackage]),
+    library("HTTPServer", ["Support", nioCore, nioHTTP1, nioPosix, nioWebSocket]),
+    library("ProcessTree", ["Support", "CLinux", subprocess, systemPackage]),
+    library("Transport", ["Support", "CCurl", "CWebSockets", systemPackage]),
+
+    // Floor 2: the wire as values, and the configuration.
+    library("OpenQAProtocol", ["Support"]),
+    library("Configuration", ["Support", systemPackage]),
+
+    // Floor 3: signed REST calls.
+    library("WebUIClient", ["Configuration", "OpenQAProtocol", "Support", "Transport", logging]),
+
+    // Floor 4: siblings that only Agent wires together.
+    library("CommandServerClient", ["OpenQAProtocol", "Support", "Transport"]),
+    library("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", logging, systemPackage]),
+    library("Upload", ["OpenQAProtocol", "Support", "Transport", "WebUIClient", logging, systemPackage]),
+    library("WebUISession", ["Configuration", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging]),
+
+    // Floor 5: jobs, slots, the host.
+    library(
+      "Agent",
+      [
+        "CommandServerClient", "Configuration", "Engines", "OpenQAProtocol", "ProcessTree", "Support", "Transport",
+        "Upload", "WebUIClient", "WebUISession", logging, systemPackage,
+      ]
+    ),
+
+    // Floor 6: the program.
+    .executableTarget(
+      name: "worker-agent",
+      dependencies: ["Agent", "Configuration", "Support", argumentParser, logging],
+      swiftSettings: swiftSettings
+    ),
+
+    // What tests share.
+    .target(
+      name: "TestSupport",
+      dependencies: ["HTTPServer", "OpenQAProtocol", "Support", systemPackage],
+      path: "Tests/TestSupport",
+      swiftSettings: swiftSettings
+    ),
+    .executableTarget(
+      name: "fake-isotovideo",
+      dependencies: ["HTTPServer", "Support", argumentParser, systemPackage],
+      path: "Tests/fake-isotovideo",
+      swiftSettings: swiftSettings
+    ),
+    tests("Support", []),
+    tests("HTTPServer", ["Transport"]),
+    tests("ProcessTree", []),
+    tests("Transport", ["HTTPServer"]),
+    tests("OpenQAProtocol", []),
+    tests("Configuration", [systemPackage]),
+    tests("WebUIClient", ["Configuration", "HTTPServer", "Transport"]),
+    tests("WebUISession", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient"]),
+    tests("CommandServerClient", ["HTTPServer", "Transport"]),
+    tests("Engines", ["Configuration", "OpenQAProtocol", systemPackage]),
+    tests("Upload", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient", systemPackage]),
+    tests("Agent", ["Configuration", "HTTPServer", "OpenQAProtocol", "fake-isotovideo", systemPackage]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu11
+)
