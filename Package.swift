@@ -57,7 +57,7 @@ let package = Package(
 
     // Floor 1: generic. Support is its ground; the others know only Support.
     library("Support", ["CCrypto", "CLinux", systemPackage]),
-    library("HTTPServer", ["Support", nioCore, nioHTTP1, nioPosix, nioWebSocket]),
+    library("HTTPServer", ["CCrypto", "Support", nioCore, nioHTTP1, nioPosix, nioWebSocket]),
     library("ProcessTree", ["Support", "CLinux", subprocess, systemPackage]),
     library("Transport", ["Support", "CCurl", "CWebSockets", systemPackage]),
 
@@ -104,7 +104,7 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     tests("Support", []),
-    tests("HTTPServer", ["Transport"]),
+    tests("HTTPServer", [nioCore, nioPosix]),
     tests("ProcessTree", []),
     tests("Transport", ["HTTPServer"]),
     tests("OpenQAProtocol", []),
