@@ -57,7 +57,7 @@ let package = Package(
 
     // Floor 1: generic. Support is its ground; the others know only Support.
     library("Support", ["CCrypto", "CLinux", systemPackage]),
-    library("HTTPServer", ["CCrypto", "Support", nioCore, nioHTTP1, nioPosix, nioWebSocket]),
+    library("HTTPServer", ["Support", nioCore, nioHTTP1, nioPosix, nioWebSocket]),
     library("ProcessTree", ["Support", "CLinux", subprocess, systemPackage]),
     library("Transport", ["Support", "CCurl", "CWebSockets", systemPackage]),
 

@@ -1,3 +1,5 @@
+public import Support
+
 /// What a handler answers.
 public struct ServerResponse: Sendable {
   enum Content: Sendable {
@@ -28,9 +30,14 @@ public struct ServerResponse: Sendable {
     ServerResponse(status: status, headers: ["Content-Type": "text/plain; charset=utf-8"], body: Array(text.utf8))
   }
 
-  /// A JSON document, already encoded.
-  public static func json(_ json: String, status: Int = 200) -> ServerResponse {
-    ServerResponse(status: status, headers: ["Content-Type": "application/json;charset=UTF-8"], body: Array(json.utf8))
+  /// A JSON document.
+  public static func json(_ value: JSON, status: Int = 200) -> ServerResponse {
+    json(text: value.text, status: status)
+  }
+
+  /// A JSON document that is encoded already, or broken on purpose.
+  public static func json(text: String, status: Int = 200) -> ServerResponse {
+    ServerResponse(status: status, headers: ["Content-Type": "application/json;charset=UTF-8"], body: Array(text.utf8))
   }
 
   /// Sends the client elsewhere.
