@@ -104,7 +104,7 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     tests("Support", []),
-    tests("HTTPServer", ["Transport"]),
+    tests("HTTPServer", [nioCore, nioPosix]),
     tests("ProcessTree", []),
     tests("Transport", ["HTTPServer"]),
     tests("OpenQAProtocol", []),
