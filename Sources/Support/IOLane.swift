@@ -50,9 +50,12 @@ public final class IOLane: Sendable {
     }
   }
 
+  /// Lets `body` run on the lane's thread after all that was handed over before, without waiting for it.
+  public func submit(_ body: @escaping @Sendable () -> Void) { queue.change { $0.work.append(body) } }
+
   private func perform<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
     let result = Latch<Result<Value, any Error>>()
-    queue.change { $0.work.append { result.open(with: Result(catching: body)) } }
+    submit { result.open(with: Result(catching: body)) }
     return try await result.wait().get()
   }
 
