@@ -105,7 +105,7 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     tests("Support", []),
-    tests("HTTPServer", ["Transport"]),
+    tests("HTTPServer", [nioCore, nioPosix]),
     tests("ProcessTree", []),
     tests("Transport", ["HTTPServer", systemPackage]),
     tests("OpenQAProtocol", []),
