@@ -30,9 +30,8 @@ final class ServiceLoop: SerialExecutor {
   /// The loop of this process, or why it could not be started.
   static let shared = Result { () throws(TransportError) in try ServiceLoop() }
 
-  /// Warnings and errors that libwebsockets logged since the last turn of the loop: often the only place that says why
-  /// a TLS handshake failed.
-  static let log = Guarded<[String]>([])
+  /// Warnings and errors that libwebsockets logged in this turn of the loop.
+  private static let log = Guarded<[String]>([])
 
   private let state = Guarded(State())
   // Of the context, other threads use only `lws_cancel_service`, which libwebsockets allows from any thread.
@@ -88,7 +87,16 @@ final class ServiceLoop: SerialExecutor {
       }
       for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
       lws_service(context, 0)
-      Self.log.withLock { $0.removeAll() }
+      _ = Self.takeLog()
+    }
+  }
+
+  /// What was logged since this was called last: often the only thing that says why a TLS handshake failed.
+  static func takeLog() -> [String] {
+    log.withLock { log in
+      let lines = log
+      log = []
+      return lines
     }
   }
 

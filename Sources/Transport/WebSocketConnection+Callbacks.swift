@@ -122,13 +122,15 @@ extension WebSocketConnection {
       if !outgoing.isEmpty || closing != nil { lws_callback_on_writable(wsi) }
       return 0
     }
-    return closing == nil ? 0 : sendClose(wsi)
+    return sendClose(wsi)
   }
 
   private func sendClose(_ wsi: OpaquePointer) -> Int32 {
-    guard let closing else { return -1 }
-    var reason = Array(closing.reason.utf8)
-    lws_close_reason(wsi, lws_close_status(rawValue: UInt32(closing.code)), &reason, reason.count)
+    // Once is enough: to end the callback with an error again would not wait for the peer's close frame.
+    guard let frame = closing else { return 0 }
+    closing = nil
+    var reason = Array(frame.reason.utf8)
+    lws_close_reason(wsi, lws_close_status(rawValue: UInt32(frame.code)), &reason, reason.count)
     return -1
   }
 
@@ -142,13 +144,14 @@ extension WebSocketConnection {
   }
 
   private func connectError(_ text: String) -> TransportError {
-    let log = ServiceLoop.log.withLock { $0 }
-    if let line = log.last(where: { $0.contains("SSL error: ") }), let start = line.firstRange(of: "SSL error: ") {
+    // What was logged last was logged about this connection: the report follows at once.
+    let log = ServiceLoop.takeLog()
+    if endpoint.isSecure, let line = log.last(where: { $0.contains("SSL error: ") }), let start = line.firstRange(of: "SSL error: ") {
       let reason = line[start.upperBound...].split(separator: " (").first ?? "handshake failed"
       return TransportError(.tls, "\(endpoint.description): TLS: \(reason)")
     }
     let kind: TransportError.Code =
-      if text.contains("SSL") || text.contains("cert") {
+      if endpoint.isSecure && (text.contains("SSL") || text.contains("cert")) {
         .tls
       } else if text.hasPrefix("HS:") {
         .protocolViolation

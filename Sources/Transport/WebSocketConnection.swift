@@ -40,7 +40,7 @@ public actor WebSocketConnection {
   var outgoing: [OutgoingMessage] = []
   /// The parts received of a message that is not complete yet.
   var incoming: [UInt8] = []
-  /// What this side closes with.
+  /// The close frame that this side has yet to send.
   var closing: (code: UInt16, reason: String)?
   /// What is known about the end before libwebsockets announces it.
   var expectedClose: WebSocketClose?
@@ -62,7 +62,7 @@ public actor WebSocketConnection {
     try Task.checkCancellation()
     var info = lws_client_connect_info()
     info.port = Int32(endpoint.port)
-    if ["wss", "https"].contains(endpoint.scheme) { info.ssl_connection = Int32(LCCSCF_USE_SSL.rawValue) }
+    if endpoint.isSecure { info.ssl_connection = Int32(LCCSCF_USE_SSL.rawValue) }
     info.ssl_connection |= Int32(LCCSCF_HTTP_NO_FOLLOW_REDIRECT.rawValue)
     info.ietf_version_or_minus_one = -1
     info.opaque_user_data = UnsafeMutableRawPointer(bitPattern: id)

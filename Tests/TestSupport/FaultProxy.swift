@@ -1,7 +1,7 @@
 import Support
 
 /// A TCP proxy in front of a server on the loopback interface that breaks chosen HTTP requests in chosen ways. What no
-/// rule names passes through: keep-alive, WebSockets, anything.
+/// rule names passes through: keep-alive, WebSockets, anything. It works until ``stop()``.
 package final class FaultProxy: Sendable {
   /// What happens to a request.
   package enum Fault: Sendable {
@@ -60,8 +60,6 @@ package final class FaultProxy: Sendable {
     case closed
   }
 
-  private struct Reference { weak var proxy: FaultProxy? }
-
   private struct State {
     var rules: [Rule] = []
     var door = Door.open
@@ -84,13 +82,13 @@ package final class FaultProxy: Sendable {
   package init(to target: Int, port: Int = 0) throws {
     self.target = target
     // Empty until the port is known to anybody.
-    let proxy = Guarded(Reference())
+    let proxy = Guarded<FaultProxy?>(nil)
     let listener = try TCPListener(port: port, name: "fault-proxy") { socket in
-      proxy.withLock { $0.proxy }?.serve(socket)
+      proxy.withLock { $0 }?.serve(socket)
     }
     self.port = listener.port
     state.withLock { $0.listener = listener }
-    proxy.withLock { $0.proxy = self }
+    proxy.withLock { $0 = self }
   }
 
   /// Breaks the requests whose method is `method` (`nil`: any) and whose target contains `path`; of those, counted from
@@ -117,7 +115,7 @@ package final class FaultProxy: Sendable {
     if door == .closed {
       old?.stop()
     } else if old == nil {
-      let listener = try TCPListener(port: port, name: "fault-proxy") { [weak self] in self?.serve($0) }
+      let listener = try TCPListener(port: port, name: "fault-proxy") { self.serve($0) }
       state.withLock { $0.listener = listener }
     }
   }
@@ -140,8 +138,6 @@ package final class FaultProxy: Sendable {
     state.withLock { $0.listener }?.stop()
     breakConnections()
   }
-
-  deinit { stop() }
 
   func fault(for method: Substring, _ target: Substring) -> Fault {
     requests.increment()

@@ -2,7 +2,7 @@ import CTLS
 import Support
 
 /// A TCP server that says exactly what a test wants it to say, byte by byte. Each connection runs the script on a thread
-/// of its own, so the script may block.
+/// of its own, so the script may block. It serves until ``stop()`` or as long as the process, held or not.
 package final class ScriptedServer: Sendable {
   /// Where a TLS server finds its key.
   package struct Identity: Sendable {
@@ -43,8 +43,6 @@ package final class ScriptedServer: Sendable {
       sockets.withLock { $0.removeAll { $0 === socket } }
     }
   }
-
-  deinit { stop() }
 
   /// Stops listening and ends all connections.
   package func stop() {
@@ -159,6 +157,19 @@ package final class ScriptedConnection {
   package func respond(_ status: String = "200 OK", _ headers: [String] = [], body: [UInt8] = []) throws {
     let head = ["HTTP/1.1 \(status)", "Content-Length: \(body.count)"] + headers
     try write(Array((head.joined(separator: "\r\n") + "\r\n\r\n").utf8) + body)
+  }
+
+  /// Passes bytes in both directions until one side ends.
+  package func relay(to server: TCPSocket) throws {
+    let client = socket
+    try server.write(buffer)
+    buffer = []
+    try ServiceThread.start(name: "relay") {
+      while let bytes = try? server.read(), !bytes.isEmpty, (try? client.write(bytes)) != nil {}
+      client.shutdown()
+    }
+    while let bytes = try? client.read(), !bytes.isEmpty, (try? server.write(bytes)) != nil {}
+    server.shutdown()
   }
 
   private func fill() throws {

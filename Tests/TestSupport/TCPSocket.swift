@@ -140,8 +140,6 @@ package final class TCPListener: Sendable {
     }
   }
 
-  deinit { stop() }
-
   /// Refuses further connections; those accepted live on.
   package func stop() { descriptor.shutdown() }
 }

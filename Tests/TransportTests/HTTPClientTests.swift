@@ -162,7 +162,6 @@ struct HTTPClientTests {
   }
 
   @Test func aSaturatedBulkLaneDoesNotDelayTheControlLane() async throws {
-    let release = Latch<Void>()
     let busy = EventCounter()
     let server = try ScriptedServer { connection in
       while true {
@@ -176,16 +175,15 @@ struct HTTPClientTests {
     }
     let client = try HTTPClient(.init(connectionsPerLane: 4, connectionsPerHost: 4, proxies: .none))
     let url = "http://127.0.0.1:\(server.port)/"
-    await withTaskGroup(of: Void.self) { group in
+    try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<50 {
         let body = HTTPRequest.Body.bytes([UInt8](repeating: 0, count: 100_000), contentType: "text/plain")
         group.addTask { _ = try? await client.send(HTTPRequest(.post, url, body: body), on: .bulk) }
       }
-      try? await busy.reach(4)
-      let start = ContinuousClock.now
-      for _ in 0..<20 { #expect((try? await client.send(HTTPRequest(.get, url)))?.status == 200) }
-      #expect(start.duration(to: .now) < .seconds(2))
-      release.open(with: ())
+      try await busy.reach(4)
+      // All uploads hang, and the control lane does not care.
+      for _ in 0..<20 { #expect(try await client.send(HTTPRequest(.get, url)).status == 200) }
+      #expect(busy.count == 4)
       group.cancelAll()
     }
     await client.shutdown()
