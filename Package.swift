@@ -107,7 +107,7 @@ let package = Package(
     tests("HTTPServer", ["Transport"]),
     tests("ProcessTree", []),
     tests("Transport", ["HTTPServer"]),
-    tests("OpenQAProtocol", []),
+    tests("OpenQAProtocol", [], resources: [.copy("Fixtures")]),
     tests("Configuration", [systemPackage]),
     tests("WebUIClient", ["Configuration", "HTTPServer", "Transport"]),
     tests("WebUISession", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient"]),
