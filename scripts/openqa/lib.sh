@@ -111,16 +111,24 @@ worker_configure() {
 }
 
 # `worker_start N COMMAND...` appends the flags that both workers know. E2E_WORKER marks every process of the worker.
+worker_mark() { echo "$E2E_STATE:$1"; }
 worker_start() {
   local n=$1
   shift
   openqa_environment
-  OPENQA_CONFIG=$E2E_STATE/worker-$n E2E_WORKER=$n \
+  OPENQA_CONFIG=$E2E_STATE/worker-$n E2E_WORKER=$(worker_mark "$n") \
     service_start "$(worker_name "$n")" root "$@" --instance "$n" --verbose
 }
 reference_worker=("$openqa_scripts/worker")
 
-worker_stop() { service_stop "$(worker_name "$1")" TERM 60; }
+worker_stop() { # and what it left
+  local pid rest
+  service_stop "$(worker_name "$1")" TERM 60
+  worker_processes "$1" | while read -r pid rest; do
+    say "killing what worker $1 left: $pid $rest"
+    kill -KILL "$pid" 2>/dev/null || true
+  done
+}
 
 # worker_status N -> idle, running, broken, dead or nothing, as the web UI has it
 worker_status() {
@@ -138,7 +146,7 @@ worker_processes() {
   for pid in /proc/[0-9]*; do
     pid=${pid#/proc/}
     if [ "$pid" = "${own:-0}" ] || [ "$pid" = $$ ]; then continue; fi
-    if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qx "E2E_WORKER=$n" ||
+    if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qxF "E2E_WORKER=$(worker_mark "$n")" ||
       [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) == "$project/pool/$n"* ]]; then
       echo "$pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null || true)"
     fi
