@@ -5,6 +5,8 @@ import json
 import os
 import re
 import struct
+import sys
+import urllib.error
 import urllib.request
 import zlib
 
@@ -84,8 +86,11 @@ def notes(path):
 
 def load(job_id, url=URL, results=RESULTS):
     """A dictionary, label → value, of the job as the web UI at `url` with its `results` directory has it."""
-    with urllib.request.urlopen(f"{url}/api/v1/jobs/{job_id}/details") as answer:
-        job = json.load(answer)["job"]
+    try:
+        with urllib.request.urlopen(f"{url}/api/v1/jobs/{job_id}/details") as answer:
+            job = json.load(answer)["job"]
+    except urllib.error.URLError as error:
+        sys.exit(f"no job {job_id} at {url}: {error}")
     found = glob.glob(f"{glob.escape(results)}/*/{int(job_id):08d}-*")
     directory = found[0] if found else None
     files = {}
@@ -121,7 +126,11 @@ def load(job_id, url=URL, results=RESULTS):
         "texts": {detail["text"]: normal(detail.get("text_data") or "", job) for detail in details if "text" in detail},
         "logs": sorted(job.get("logs") or []),
         "ulogs": sorted(job.get("ulogs") or []),
-        "assets": job.get("assets"),
+        # A private asset is named after its job.
+        "assets": sorted(
+            re.sub(r"^\d{8}-", "JOB-", f"{name}") + f" ({kind})"
+            for kind, names in (job.get("assets") or {}).items() for name in names
+        ),
         "files": sorted(name for name in files if name not in images),
         "empty files": sorted(name for name, path in files.items() if name not in dangling and not os.path.getsize(path)),
         "contents": {
