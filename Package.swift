@@ -111,7 +111,7 @@ let package = Package(
     tests("HTTPServer", [nioCore, nioPosix]),
     tests("ProcessTree", []),
     tests("Transport", ["HTTPServer", systemPackage]),
-    tests("OpenQAProtocol", []),
+    tests("OpenQAProtocol", [], resources: [.copy("Fixtures")]),
     tests("Configuration", [systemPackage]),
     tests("WebUIClient", ["Configuration", "HTTPServer", "Transport"]),
     tests("WebUISession", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient"]),
