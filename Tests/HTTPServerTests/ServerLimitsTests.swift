@@ -53,9 +53,9 @@ struct ServerLimitsTests {
 
   @Test func givesAHandlerAllTheTimeItTakes() async throws {
     var limits = ServerLimits()
-    limits.idle = .milliseconds(20)
+    limits.idle = .milliseconds(500)
     let handler: WebServer.Handler = { _ in
-      try await Task.sleep(for: .milliseconds(200))
+      try await Task.sleep(for: .milliseconds(1200))
       return .text("slow")
     }
     try await WebServer.with(limits: limits, handler: handler) { server in
@@ -68,7 +68,7 @@ struct ServerLimitsTests {
 
   @Test func closesOnAClientThatTakesNoOutput() async throws {
     var limits = ServerLimits()
-    limits.idle = .milliseconds(50)
+    limits.idle = .milliseconds(500)
     let ended = Gate()
     let handler: WebServer.Handler = { _ in
       .stream { writer in
