@@ -91,9 +91,10 @@ let package = Package(
     ),
 
     // What tests share.
+    .systemLibrary(name: "CTLS", path: "Tests/CTLS", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
     .target(
       name: "TestSupport",
-      dependencies: ["HTTPServer", "OpenQAProtocol", "Support", systemPackage],
+      dependencies: ["CTLS", "HTTPServer", "OpenQAProtocol", "Support", systemPackage],
       path: "Tests/TestSupport",
       swiftSettings: swiftSettings
     ),
@@ -113,7 +114,7 @@ let package = Package(
     tests("Support", []),
     tests("HTTPServer", [nioCore, nioPosix]),
     tests("ProcessTree", []),
-    tests("Transport", ["HTTPServer"]),
+    tests("Transport", ["HTTPServer", systemPackage]),
     tests("OpenQAProtocol", []),
     tests("Configuration", [systemPackage]),
     tests("WebUIClient", ["Configuration", "HTTPServer", "Transport"]),

@@ -223,3 +223,12 @@ extension Errno {
   /// swift-system throws nothing but `Errno`, untyped.
   fileprivate init(_ error: any Error) { self = error as? Errno ?? .ioError }
 }
+
+extension Files {
+  /// Where the symbolic link `path` points to, as it is written there; nil if it is none.
+  public static func linkTarget(_ path: FilePath) -> FilePath? {
+    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+    guard path.withPlatformString({ readlink($0, &buffer, Int(PATH_MAX)) }) >= 0 else { return nil }
+    return FilePath(platformString: buffer)
+  }
+}

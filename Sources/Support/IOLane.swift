@@ -50,16 +50,13 @@ public final class IOLane: Sendable {
     }
   }
 
+  /// Lets `body` run on the lane's thread after all that was handed over before, without waiting for it.
+  public func submit(_ body: @escaping @Sendable () -> Void) { queue.change { $0.work.append(body) } }
+
   private func perform<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-    let waiter = OneShot<Value>()
-    return try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { continuation in
-        waiter.wait(continuation)
-        queue.change { $0.work.append { waiter.finish(Result(catching: body)) } }
-      }
-    } onCancel: {
-      waiter.finish(.failure(CancellationError()))
-    }
+    let result = Latch<Result<Value, any Error>>()
+    submit { result.open(with: Result(catching: body)) }
+    return try await result.wait().get()
   }
 
   /// The lane's thread did not get to an end in time.
@@ -71,57 +68,5 @@ public final class IOLane: Sendable {
 
     /// One line for the log.
     public var description: String { "\(lane): no answer from the file system within \(limit)" }
-  }
-}
-
-/// One continuation and one result, whichever comes first; later results are dropped.
-final class OneShot<Value: Sendable>: Sendable {
-  private enum State {
-    case empty
-    case waiting(CheckedContinuation<Value, any Error>)
-    case finished(Result<Value, any Error>)
-    case delivered
-  }
-  private enum Delivery {
-    case none
-    case resume(CheckedContinuation<Value, any Error>, Result<Value, any Error>)
-  }
-
-  private let state = Guarded(State.empty)
-
-  /// Hands the waiting caller over.
-  func wait(_ continuation: CheckedContinuation<Value, any Error>) {
-    deliver { state in
-      switch state {
-      case .empty:
-        state = .waiting(continuation)
-        return .none
-      case .finished(let result):
-        state = .delivered
-        return .resume(continuation, result)
-      case .waiting, .delivered: return .none
-      }
-    }
-  }
-
-  /// Ends the wait.
-  func finish(_ result: Result<Value, any Error>) {
-    deliver { state in
-      switch state {
-      case .empty:
-        state = .finished(result)
-        return .none
-      case .waiting(let continuation):
-        state = .delivered
-        return .resume(continuation, result)
-      case .finished, .delivered: return .none
-      }
-    }
-  }
-
-  private func deliver(_ change: (inout State) -> Delivery) {
-    if case .resume(let continuation, let result) = state.withLock({ change(&$0) }) {
-      continuation.resume(with: result)
-    }
   }
 }
