@@ -107,7 +107,7 @@ let package = Package(
     ),
     .testTarget(
       name: "FakeIsotovideoTests",
-      dependencies: ["HTTPServer", "Support", "fake-isotovideo", systemPackage],
+      dependencies: ["HTTPServer", "Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
       resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),

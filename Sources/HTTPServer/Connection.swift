@@ -47,7 +47,7 @@ struct Connection: Sendable {
   private func answer(_ head: HTTPRequestHead, _ reader: InboundReader, _ outbound: OutboundWriter) async throws -> Bool
   {
     let body = BodySource(head: head, inbound: reader, outbound: outbound, limit: server.limits.bodyBytes)
-    let request = ServerRequest(head, body: RequestBody(source: body))
+    let request = ServerRequest(head, body: ServerRequestBody(source: body))
     let response = try await response(to: request)
     let drained = server.limits.drainedBytes
     if case .webSocket(let answersPings, let run) = response.content {

@@ -22,9 +22,9 @@ struct MultipartTests {
     return body + Array("\r\n--boundary--\r\nepilogue".utf8)
   }
 
-  private static func parse(_ pieces: [ArraySlice<UInt8>]) throws -> [(MultipartPart, [UInt8])] {
+  private static func parse(_ pieces: [ArraySlice<UInt8>]) throws -> [(FormPart, [UInt8])] {
     var parser = MultipartParser(boundary: "boundary")
-    var parts: [(MultipartPart, [UInt8])] = []
+    var parts: [(FormPart, [UInt8])] = []
     for piece in pieces {
       for event in try parser.feed(piece) {
         switch event {
@@ -40,7 +40,7 @@ struct MultipartTests {
     return parts
   }
 
-  private static func check(_ parts: [(MultipartPart, [UInt8])]) {
+  private static func check(_ parts: [(FormPart, [UInt8])]) {
     #expect(parts.map(\.1) == contents)
     #expect(parts.map(\.0.name) == contents.indices.map { "part\($0)" })
     #expect(parts.map(\.0.filename) == contents.indices.map { "f \"\($0)\".bin" })

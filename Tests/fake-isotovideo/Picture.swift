@@ -70,11 +70,17 @@ struct ZlibWriter {
     literal(0)
     var left = count - 1
     sumB = (sumB + UInt64(left) * sumA) % 65521
-    while left >= 258 {
-      // Length 258 is symbol 285; distance 1 is symbol 0.
-      putCode(0xC5, 8)
+    // Matches at distance 1: symbol 285 is of length 258, 284 of 227 and its 5 extra bits, 257...264 of 3...10.
+    while left >= 3 {
+      switch left {
+      case 258...: putCode(0xC5, 8)
+      case 227...:
+        putCode(0xC4, 8)
+        put(UInt64(left - 227), 5)
+      default: putCode(UInt64(min(left, 10) - 2), 7)
+      }
       putCode(0, 5)
-      left -= 258
+      left -= left >= 258 ? 258 : left >= 227 ? left : min(left, 10)
     }
     for _ in 0..<left { putCode(0x30, 8) }
   }

@@ -4,7 +4,7 @@ internal import Support
 
 /// A request's body as chunks of bytes, in the order and about the sizes they arrive. The client is read from only as
 /// fast as the chunks are taken. It can be read once, until the handler returns.
-public struct RequestBody: AsyncSequence, Sendable {
+public struct ServerRequestBody: AsyncSequence, Sendable {
   /// One chunk, never empty.
   public typealias Element = [UInt8]
 
