@@ -1,4 +1,4 @@
-package import Support
+import Support
 package import Transport
 
 /// isotovideo's command server (protocol §11). It comes up some seconds after the backend and goes away before it.

@@ -1,3 +1,4 @@
+package import Support
 package import SystemPackage
 
 /// All that is configured for one slot. Nothing in it changes while the slot lives.
@@ -23,7 +24,7 @@ package struct Settings: Sendable, Hashable {
   /// Wait between attempts to register.
   package var connectInterval: Duration
   /// What is laid over each job's settings, names in upper case: every key of workers.ini but HOST.
-  package var jobSettings: [String: String]
+  package var jobSettings: [String: JSON]
   /// What was odd in the configuration, for the log.
   package var warnings: [String]
 

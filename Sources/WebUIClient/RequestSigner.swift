@@ -1,6 +1,6 @@
-import Configuration
+package import Configuration
 import Support
-import Transport
+package import Transport
 
 /// Signs requests (protocol §2): an HMAC-SHA1 over path, query and time.
 package struct RequestSigner: Sendable {

@@ -81,7 +81,8 @@ package struct WebUIClient: Sendable {
     if let json { return json }
     guard call.expectsJSON else { return .null }
     throw WebUIError(
-      .notJSON, "\(response.status) response: not JSON: '\(String(decoding: response.body.prefix(100), as: UTF8.self))'")
+      .notJSON, "\(response.status) response: not JSON: '\(String(decoding: response.body.prefix(100), as: UTF8.self))'"
+    )
   }
 
   /// Sends a request, signed for where it goes, and follows redirects.
@@ -142,17 +143,18 @@ package struct WebUIClient: Sendable {
   /// `scheme://host:port` of an absolute URL.
   static func origin(of url: String) -> String {
     guard let scheme = url.firstRange(of: "://") else { return url }
-    return url[..<scheme.upperBound] + url[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    let authority = url[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    return String(url[..<authority.endIndex])
   }
 
   /// Path and query of an absolute URL.
-  static func target(of url: String) -> String {
+  package static func target(of url: String) -> String {
     let target = url.dropFirst(origin(of: url).count).prefix { $0 != "#" }
     return target.hasPrefix("/") ? String(target) : "/\(target)"
   }
 
   /// The absolute URL that a Location header of an answer from `url` means.
-  static func absolute(_ location: String, from url: String) -> String {
+  package static func absolute(_ location: String, from url: String) -> String {
     if location.contains("://") { return location }
     if location.hasPrefix("//") { return "\(url.prefix { $0 != ":" }):\(location)" }
     if location.hasPrefix("/") { return origin(of: url) + location }

@@ -170,7 +170,7 @@ package actor WebUISession {
   private func connect(workerID: Int64) async throws -> WebSocketConnection {
     var url = "\(client.origin)/api/v1/ws/\(workerID)"
     for remaining in stride(from: WebUISession.maximumRedirects, through: 0, by: -1) {
-      let request = WebSocketRequest(url: url, headers: client.signer.headers(target: WebUIClient.target(of: url)))
+      let request = WebSocketRequest(url, headers: client.signer.headers(target: WebUIClient.target(of: url)))
       do {
         return try await webSockets.connect(request)
       } catch let refusal as WebSocketUpgradeRefused {
@@ -193,22 +193,18 @@ package actor WebUISession {
     logger.info(
       "Registered and connected via websockets with openQA host \(client.address) and worker ID \(workerID)")
     out.yield(.connected(workerID: workerID))
-    await withTaskCancellationHandler {
-      await withTaskGroup(of: Void.self) { group in
-        group.addTask { await self.tellStatus() }
-        for await text in connection.messages { await take(text) }
-        group.cancelAll()
-      }
-    } onCancel: {
-      connection.abandon()
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await self.tellStatus() }
+      for await text in connection.messages { await take(text) }
+      group.cancelAll()
     }
+    await connection.close()
     self.connection = nil
     out.yield(.lost)
     let closure = await connection.closure()
-    lastError = "Websocket connection to \(client.address) finished by remote side with code \(closure)"
-    if !Task.isCancelled {
-      logger.warning("\(lastError ?? "")")
-    }
+    let end = "Websocket connection to \(client.address) finished by remote side with code \(closure.summary)"
+    lastError = end
+    if !Task.isCancelled { logger.warning("\(end)") }
   }
 
   private func tellStatus() async {
@@ -232,4 +228,17 @@ package actor WebUISession {
       out.yield(.malformed(error.description))
     }
   }
+}
+
+extension WebSocketClose {
+  /// `1008, only one connection per worker allowed`, or what went wrong.
+  fileprivate var summary: String {
+    let text = reason.isEmpty ? error?.message ?? "no reason" : reason
+    return "\(code.map(String.init) ?? "1006"), \(text)"
+  }
+}
+
+extension WebSocketUpgradeRefused {
+  /// How long the server asks to wait.
+  fileprivate var retryAfter: Duration? { header("Retry-After").flatMap { Int($0) }.map { .seconds($0) } }
 }
