@@ -105,6 +105,13 @@ let package = Package(
       name: "fake-isotovideo",
       dependencies: ["HTTPServer", "Support", argumentParser, systemPackage],
       path: "Tests/fake-isotovideo",
+      exclude: ["README.md"],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
+      name: "FakeIsotovideoTests",
+      dependencies: ["HTTPServer", "Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
+      resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),
     tests("Support", []),

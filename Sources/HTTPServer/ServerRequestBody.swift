@@ -4,7 +4,7 @@ internal import Support
 
 /// A request's body as chunks of bytes, in the order and about the sizes they arrive. The client is read from only as
 /// fast as the chunks are taken. It can be read once, until the handler returns.
-public struct RequestBody: AsyncSequence, Sendable {
+public struct ServerRequestBody: AsyncSequence, Sendable {
   /// One chunk, never empty.
   public typealias Element = [UInt8]
 
@@ -44,6 +44,8 @@ final class BodySource: Sendable {
     /// The client waits for `100 Continue` before it sends the body.
     var awaitsContinue: Bool
     var isAtEnd = false
+    /// The rest cannot be told from what follows.
+    var isBroken = false
     var isClosed = false
   }
 
@@ -51,6 +53,7 @@ final class BodySource: Sendable {
   private let inbound: InboundReader
   private let outbound: OutboundWriter
   private let limit: Int64
+  private let declared: Int64
 
   init(head: HTTPRequestHead, inbound: InboundReader, outbound: OutboundWriter, limit: Int64) {
     self.inbound = inbound
@@ -58,6 +61,7 @@ final class BodySource: Sendable {
     self.limit = limit
     let expects = head.version.minor > 0 && HeaderFields(head.headers).has(token: "100-continue", in: "expect")
     state = Guarded(State(allowed: limit, awaitsContinue: expects))
+    declared = head.headers.first(name: "content-length").flatMap(Int64.init) ?? 0
   }
 
   func next() async throws -> ByteBuffer? {
@@ -65,19 +69,23 @@ final class BodySource: Sendable {
     return try await read()
   }
 
+  /// Whether ``drain(upTo:)`` with the same limit can succeed, as far as is known.
+  func canDrain(upTo limit: Int64) -> Bool {
+    state.withLock { $0.isAtEnd || (!$0.isBroken && !$0.awaitsContinue && declared <= limit) }
+  }
+
   /// Takes the body away from the handler and throws away what is left of it, up to `limit` bytes.
   /// - Returns: whether its end was reached, so that the next request can follow.
   func drain(upTo limit: Int64) async throws -> Bool {
-    let waits = state.withLock {
+    state.withLock {
       $0.isClosed = true
       $0.allowed = min($0.allowed, limit)
-      return !$0.isAtEnd && $0.awaitsContinue
     }
-    if waits { return false }
+    guard canDrain(upTo: limit) else { return false }
     do {
       while try await read() != nil {}
       return true
-    } catch RequestError.bodyTooLarge {
+    } catch is RequestError {
       return false
     }
   }
@@ -102,8 +110,12 @@ final class BodySource: Sendable {
     case .end:
       state.withLock { $0.isAtEnd = true }
       return nil
-    case .failure(let error): throw error
-    case .head, .message, nil: throw RequestError.connectionLost
+    case .failure(let error):
+      state.withLock { $0.isBroken = true }
+      throw error
+    case .head, .message, nil:
+      state.withLock { $0.isBroken = true }
+      throw RequestError.connectionLost
     }
   }
 }

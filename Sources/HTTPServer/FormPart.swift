@@ -1,5 +1,5 @@
 /// The header of one part of a `multipart/form-data` body.
-public struct MultipartPart: Sendable, Equatable {
+public struct FormPart: Sendable, Equatable {
   /// The form field's name.
   public let name: String
   /// The name of the file, nil if the part is no file.
@@ -22,7 +22,7 @@ public struct MultipartPart: Sendable, Equatable {
   }
 
   /// Equal in name, file name and header fields.
-  public static func == (left: MultipartPart, right: MultipartPart) -> Bool {
+  public static func == (left: FormPart, right: FormPart) -> Bool {
     left.name == right.name && left.filename == right.filename && left.headers.elementsEqual(right.headers) { $0 == $1 }
   }
 }
