@@ -1,0 +1,82 @@
+package import Support
+package import SystemPackage
+
+/// The pool directory of a slot: the one place where a job's files are.
+///
+/// All calls on it run on a lane of its own, so that a file system that hangs holds up this slot alone.
+package final class Pool: Sendable {
+  package let path: FilePath
+  package let lane: IOLane
+
+  /// - Throws: `ServiceThread.CannotStart`.
+  package init(_ path: FilePath) throws {
+    self.path = path
+    lane = try IOLane(name: "pool \(path.lastComponent?.string ?? "")")
+  }
+
+  /// Makes the directory and takes its lock (protocol §4), which the caller holds as long as the slot lives.
+  /// - Throws: `FileError` that says what is in the way.
+  package func lock() async throws -> FileLock {
+    let path = path
+    return try await lane.run {
+      try Files.makeDirectory(path)
+      return try FileLock(path.appending(".locked"))
+    }
+  }
+
+  /// Removes what jobs leave behind (protocol §5): all but dot files, the packages' list, and the pid file of a QEMU that
+  /// still runs.
+  package func clean() async throws {
+    let path = path
+    try await lane.run {
+      for name in try Files.names(in: path) where !Pool.isKept(name, in: path) {
+        try Files.remove(path.appending(name))
+      }
+    }
+  }
+
+  /// Makes the logs of a new job begin empty (protocol §5), also in a pool that is not cleaned.
+  package func beginLogs() async throws {
+    let path = path
+    try await lane.run {
+      for name in ["serial0.txt", "autoinst-log.txt", "serial_terminal.txt"] {
+        try Files.remove(path.appending(name))
+      }
+      try Files.replace(path.appending("worker-log.txt"), with: [])
+    }
+  }
+
+  /// The content of a file of the pool; nil if there is none.
+  /// - Throws: `FileError`, `IOLane.TimedOut`.
+  package func read(_ name: String, limit: Int = 64 << 20) async throws -> [UInt8]? {
+    let file = path.appending(name)
+    return try await lane.run { try Files.read(file, limit: limit) }
+  }
+
+  /// Writes a file of the pool in one step.
+  /// - Throws: `FileError`, `IOLane.TimedOut`.
+  package func write(_ name: String, _ content: [UInt8]) async throws {
+    let file = path.appending(name)
+    try await lane.run { try Files.replace(file, with: content) }
+  }
+
+  private static func isKept(_ name: String, in path: FilePath) -> Bool {
+    if name.hasPrefix(".") || name == "worker_packages.txt" { return true }
+    return name == "qemu.pid" && qemu(in: path) != nil
+  }
+
+  /// The process id of the QEMU that still runs on this pool.
+  package func runningQEMU() async throws -> Int32? {
+    let path = path
+    return try await lane.run { Pool.qemu(in: path) }
+  }
+
+  private static func qemu(in path: FilePath) -> Int32? {
+    guard let content = try? Files.read(path.appending("qemu.pid"), limit: 64),
+      let pid = Int32(String(decoding: content, as: UTF8.self).trimmed),
+      let program = Files.linkTarget(FilePath("/proc/\(pid)/exe")),
+      program.lastComponent?.string.hasPrefix("qemu-") == true
+    else { return nil }
+    return pid
+  }
+}

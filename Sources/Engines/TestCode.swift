@@ -1,0 +1,94 @@
+package import OpenQAProtocol
+import Support
+package import SystemPackage
+
+/// Where a job's test code and needles are, and how the pool refers to them (protocol §5, "Test code").
+package struct TestCode: Sendable, Hashable {
+  /// A symbolic link to make in the pool.
+  package struct Link: Sendable, Hashable {
+    package var name: String
+    package var target: FilePath
+    /// The target appears only when the backend checks the code out.
+    package var isCheckedOut = false
+  }
+
+  package var links: [Link] = []
+
+  /// Decides on CASEDIR, PRODUCTDIR and NEEDLES_DIR and sets them in `variables`.
+  /// - Parameters:
+  ///   - root: the folder of all test code, `PRJDIR/share/tests` or that of a cache.
+  ///   - exists: whether there is a directory of this path.
+  package init(_ variables: inout JobVariables, root: FilePath, exists: (FilePath) -> Bool) {
+    let isAbsolute = variables.isTrue("ABSOLUTE_TEST_CONFIG_PATHS")
+    let hasOwnFolder = variables["CASEDIR"] != nil || variables["PRODUCTDIR"] != nil
+    let folder = TestCode.folder(variables, root: root, exists: exists)
+    let base = folder.lastComponent?.string ?? ""
+    let distri = variables["DISTRI"] ?? ""
+    let product = exists(folder.appending("products/\(distri)")) ? "products/\(distri)" : ""
+    let needles = folder.appending(product).appending("needles")
+
+    let caseFolder = variables["CASEDIR"] ?? (isAbsolute ? folder.string : base)
+    variables["CASEDIR"] = caseFolder
+    if variables["PRODUCTDIR"] == nil {
+      variables["PRODUCTDIR"] =
+        if caseFolder == base {
+          FilePath(base).appending(product).string
+        } else if isAbsolute, !hasOwnFolder {
+          folder.appending(product).string
+        } else {
+          product.isEmpty ? "." : product
+        }
+    }
+    if caseFolder == base { links.append(Link(name: base, target: folder)) }
+
+    let needlesFolder = variables["NEEDLES_DIR"]
+    let isRelative = needlesFolder.map { !$0.hasPrefix("/") && !TestCode.isURL($0) } ?? false
+    if needlesFolder == nil, hasOwnFolder, isAbsolute {
+      variables["NEEDLES_DIR"] = needles.string
+    } else if isRelative || needlesFolder == nil && hasOwnFolder {
+      let name = needlesFolder.flatMap { FilePath($0).lastComponent?.string } ?? "needles"
+      var link = Link(name: name, target: needles)
+      if let needlesFolder, needlesFolder.uppercased().hasPrefix("%CASEDIR%") {
+        let rest = String(needlesFolder.dropFirst("%CASEDIR%".count))
+        link.isCheckedOut = TestCode.isURL(caseFolder)
+        link.target = FilePath((link.isCheckedOut ? TestCode.checkout(of: caseFolder) : caseFolder) + rest)
+      }
+      variables["NEEDLES_DIR"] = name
+      links.append(link)
+    }
+  }
+
+  /// Makes the links. Blocks on the share's file system: to be called on its lane.
+  /// - Throws: ``SetupFailure`` for a directory that is missing.
+  package func link(in pool: FilePath) throws(SetupFailure) {
+    for link in links {
+      let target = link.target.isAbsolute ? link.target : pool.pushing(link.target)
+      guard link.isCheckedOut || Files.status(of: target)?.kind == .directory else {
+        throw SetupFailure(.setup, "The source directory \(link.target) does not exist")
+      }
+      do {
+        try Files.remove(pool.appending(link.name))
+        try Files.symbolicLink(pool.appending(link.name), to: link.target)
+      } catch {
+        throw SetupFailure(.setup, "Cannot link \(link.name) into the pool: \(error)")
+      }
+    }
+  }
+
+  private static func folder(_ variables: JobVariables, root: FilePath, exists: (FilePath) -> Bool) -> FilePath {
+    let distri = variables["DISTRI"] ?? ""
+    if let own = variables["CASEDIR"], !own.hasPrefix("/"), !isURL(own) { return root.appending(own) }
+    if let version = variables["VERSION"], exists(root.appending("\(distri)-\(version)")) {
+      return root.appending("\(distri)-\(version)")
+    }
+    return root.appending(distri)
+  }
+
+  private static func isURL(_ text: String) -> Bool { text.contains("://") }
+
+  /// The folder that a checkout of `url` gets: its last part without extension.
+  private static func checkout(of url: String) -> String {
+    let path = url.prefix { $0 != "?" && $0 != "#" }
+    return FilePath(String(path)).stem ?? ""
+  }
+}

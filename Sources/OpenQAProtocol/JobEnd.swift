@@ -1,0 +1,111 @@
+/// How a job ends for the web UI: the parameters of `set_done` (protocol §7).
+///
+/// The one place where reasons are worded. Web UIs match them to decide about cloning a job, so they hold to the byte.
+package struct JobEnd: Sendable, Hashable {
+  /// Nil leaves it to the web UI to compute the result from the modules'.
+  package private(set) var result: String?
+  package private(set) var reason: String?
+  /// A newer build made this job obsolete.
+  package private(set) var isNewBuild = false
+
+  /// What is known when a job ends, beside the reason that it stopped for.
+  package struct Evidence: Sendable, Hashable {
+    package var baseState: BaseState
+    /// The backend's log, or what is worth searching of it.
+    package var log: String
+    /// Why results could not be uploaded for good: `Unable to upload images: …`.
+    package var uploadFailure: String?
+
+    package init(baseState: BaseState = .missing, log: String = "", uploadFailure: String? = nil) {
+      self.baseState = baseState
+      self.log = log
+      self.uploadFailure = uploadFailure
+    }
+  }
+
+  /// Words the end of a job that stopped for `stop`.
+  package init(_ stop: StopReason, evidence: Evidence = Evidence()) {
+    switch stop {
+    case .done:
+      if case .known(_, _, let result) = evidence.baseState { self.result = result }
+      reason = JobEnd.refined("done", by: evidence)
+      if reason == "done" { reason = evidence.uploadFailure.map { "api failure: \($0)" } }
+    case .died:
+      result = "incomplete"
+      reason = JobEnd.refined("died", by: evidence)
+      if reason == "died" { reason = "died: terminated prematurely, see log output for details" }
+    case .timedOut(let limit):
+      result = "timeout_exceeded"
+      reason =
+        switch limit {
+        case .setup: "timeout: setup exceeded MAX_SETUP_TIME"
+        case .execution: "timeout: test execution exceeded MAX_JOB_TIME"
+        }
+    case .setupFailure(let failure):
+      result = "incomplete"
+      reason = failure.description
+    case .apiFailure(let lastError):
+      result = "incomplete"
+      reason = lastError.map { "api failure: \($0)" } ?? "api failure"
+    case .cancelled:
+      result = "user_cancelled"
+    case .obsoleted:
+      result = "incomplete"
+      isNewBuild = true
+      reason = JobEnd.refined(stop.name, by: evidence)
+    case .quit:
+      result = "incomplete"
+      reason = "quit: worker has been stopped or restarted"
+    case .workerBroken(let error):
+      result = "incomplete"
+      reason = "worker broken: \(error)"
+    case .aborted, .other:
+      result = "incomplete"
+      reason = JobEnd.refined(stop.name, by: evidence)
+    }
+  }
+
+  /// The query of `set_done` for the given worker.
+  package func parameters(workerID: Int64) -> [(name: String, value: String)] {
+    var parameters: [(name: String, value: String)] = []
+    if isNewBuild { parameters.append(("newbuild", "1")) }
+    if let reason { parameters.append(("reason", reason)) }
+    if let result { parameters.append(("result", result)) }
+    parameters.append(("worker_id", String(workerID)))
+    return parameters
+  }
+
+  /// `word` with what isotovideo left behind about it.
+  private static func refined(_ word: String, by evidence: Evidence) -> String {
+    switch evidence.baseState {
+    case .missing: return word
+    case .corrupt:
+      let cause = evidence.log.contains("No space left on device") ? ": No space left on device" : ""
+      return word == "done"
+        ? "done: terminated with corrupted state file\(cause)"
+        : "terminated prematurely: Encountered corrupted state file\(cause), see log output for details"
+    case .known(let component, let message, _):
+      var reason = word
+      if let component { reason = "\(component) \(reason)" }
+      // The first line as Perl has it: up to the first newline, nothing else ends a line.
+      if let line = message?.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false).first {
+        reason += ": \(line)"
+      }
+      let qemuEnded = ["QEMU exited unexpectedly", "QEMU terminated"].contains {
+        reason.contains("backend died: \($0)")
+      }
+      if qemuEnded, let cause = qemuFailure(in: evidence.log) {
+        return "QEMU terminated: \(cause), see log output of details"
+      }
+      return reason
+    }
+  }
+
+  private static func qemuFailure(in log: String) -> String? {
+    for line in log.split(separator: "\n") {
+      if let match = line.firstMatch(of: /Failed to allocate KVM .* Cannot allocate memory/) { return String(match.0) }
+      if let match = line.firstMatch(of: /Could not find .*smbd.*please install it/) { return String(match.0) }
+    }
+    return nil
+  }
+}

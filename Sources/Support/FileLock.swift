@@ -1,0 +1,31 @@
+import CLinux
+import Glibc
+public import SystemPackage
+
+/// A file that this process alone may hold. The lock ends with the object.
+///
+/// It belongs to the open file rather than to the process, so that no other close of the same file loses it; POSIX locks
+/// of other programs exclude it and are excluded by it.
+public final class FileLock: Sendable {
+  private let handle: FileDescriptor
+
+  /// Locks `path`, which is created if it is not there and then holds this process's id.
+  /// - Throws: ``FileError``; `EAGAIN` if another process has the lock.
+  public init(_ path: FilePath) throws(FileError) {
+    do {
+      handle = try FileDescriptor.open(
+        path, .readWrite, options: [.create, .closeOnExec, .noFollow], permissions: FilePermissions(rawValue: 0o644))
+    } catch {
+      throw FileError("open", path, error as? Errno ?? .ioError)
+    }
+    let code = clinux_lock_file(handle.rawValue)
+    guard code == 0 else {
+      try? handle.close()
+      throw FileError("lock", path, Errno(rawValue: code))
+    }
+    ftruncate(handle.rawValue, 0)
+    _ = try? handle.writeAll(Array("\(getpid())\n".utf8))
+  }
+
+  deinit { try? handle.close() }
+}

@@ -1,0 +1,234 @@
+import Glibc
+public import SystemPackage
+
+/// A call on the file system failed.
+public struct FileError: Error, Hashable, CustomStringConvertible {
+  /// What was tried: `open`, `link`, …
+  public var operation: String
+  public var path: FilePath
+  public var errno: Errno
+
+  public init(_ operation: String, _ path: FilePath, _ errno: Errno) {
+    self.operation = operation
+    self.path = path
+    self.errno = errno
+  }
+
+  /// One line for the log: `open /x: No such file or directory`.
+  public var description: String { "\(operation) \(path): \(errno)" }
+}
+
+/// Plain, blocking calls on the file system, for an ``IOLane`` or a thread of our own.
+public enum Files {
+  /// What `stat` says of a file.
+  public struct Status: Sendable, Hashable {
+    /// What kind of thing it is.
+    public enum Kind: Sendable, Hashable {
+      case file
+      case directory
+      case symbolicLink
+      /// A fifo, socket or device.
+      case other
+    }
+
+    public var kind: Kind
+    /// Bytes.
+    public var size: Int64
+    /// Seconds and nanoseconds since 1970, to tell changes by.
+    public var modified: [Int]
+    /// The device and inode that the name stands for.
+    public var identity: [UInt64]
+  }
+
+  /// The status of what `path` names, or nil if it names nothing.
+  /// - Parameter followsLinks: whether a symbolic link stands for its target.
+  public static func status(of path: FilePath, followsLinks: Bool = true) -> Status? {
+    var raw = stat()
+    guard path.withPlatformString({ fstatat(AT_FDCWD, $0, &raw, followsLinks ? 0 : AT_SYMLINK_NOFOLLOW) }) == 0 else {
+      return nil
+    }
+    return Status(raw)
+  }
+
+  /// Whether `path` names something, be it a link to nowhere.
+  public static func exists(_ path: FilePath) -> Bool { status(of: path, followsLinks: false) != nil }
+
+  /// The content of the plain file at `path`, nil if there is none.
+  /// - Parameter limit: the most bytes that are taken; a larger file throws `EFBIG`.
+  /// - Throws: ``FileError``; `EINVAL` for anything but a plain file, which is not opened in a way that could hang.
+  public static func read(_ path: FilePath, limit: Int = 64 << 20) throws(FileError) -> [UInt8]? {
+    let handle: FileDescriptor
+    do {
+      handle = try FileDescriptor.open(path, .readOnly, options: [.nonBlocking, .closeOnExec])
+    } catch {
+      if (error as? Errno) == .noSuchFileOrDirectory { return nil }
+      throw FileError("open", path, Errno(error))
+    }
+    defer { try? handle.close() }
+    var raw = stat()
+    guard fstat(handle.rawValue, &raw) == 0 else { throw FileError("stat", path, Errno(rawValue: Glibc.errno)) }
+    guard Status(raw).kind == .file else { throw FileError("read", path, .invalidArgument) }
+    guard raw.st_size <= limit else { throw FileError("read", path, .fileTooLarge) }
+    var content: [UInt8] = []
+    content.reserveCapacity(Int(raw.st_size))
+    do {
+      while content.count <= limit {
+        let piece = try [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
+          count = try handle.read(into: UnsafeMutableRawBufferPointer(buffer))
+        }
+        if piece.isEmpty { return content }
+        content.append(contentsOf: piece)
+      }
+    } catch {
+      throw FileError("read", path, Errno(error))
+    }
+    throw FileError("read", path, .fileTooLarge)
+  }
+
+  /// Writes `content` to a new file that takes the place of `path` in one step.
+  /// - Throws: ``FileError``.
+  public static func replace(
+    _ path: FilePath, with content: some Sequence<UInt8>, permissions: FilePermissions = .init(rawValue: 0o644)
+  ) throws(FileError) {
+    var temporary = path
+    temporary.removeLastComponent()
+    temporary.append(".\(path.lastComponent?.string ?? "file").new")
+    do {
+      let handle = try FileDescriptor.open(
+        temporary, .writeOnly, options: [.create, .truncate, .closeOnExec, .noFollow], permissions: permissions)
+      try handle.closeAfter { _ = try handle.writeAll(content) }
+    } catch {
+      throw FileError("write", path, Errno(error))
+    }
+    guard temporary.withPlatformString({ from in path.withPlatformString { rename(from, $0) } }) == 0 else {
+      throw FileError("rename to", path, Errno(rawValue: Glibc.errno))
+    }
+  }
+
+  /// Appends `content` to the file at `path`, which is created if it is not there.
+  /// - Throws: ``FileError``.
+  public static func append(_ content: some Sequence<UInt8>, to path: FilePath) throws(FileError) {
+    do {
+      let handle = try FileDescriptor.open(
+        path, .writeOnly, options: [.create, .append, .closeOnExec], permissions: .init(rawValue: 0o644))
+      try handle.closeAfter { _ = try handle.writeAll(content) }
+    } catch {
+      throw FileError("write", path, Errno(error))
+    }
+  }
+
+  /// The names in a directory in their byte order, `.` and `..` left out; none if there is no such directory.
+  /// - Throws: ``FileError``.
+  public static func names(in directory: FilePath) throws(FileError) -> [String] {
+    guard let stream = directory.withPlatformString({ opendir($0) }) else {
+      if Glibc.errno == ENOENT { return [] }
+      throw FileError("open", directory, Errno(rawValue: Glibc.errno))
+    }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  /// Makes a directory and those above it.
+  /// - Throws: ``FileError`` unless it is there in the end.
+  public static func makeDirectory(_ path: FilePath) throws(FileError) {
+    if path.withPlatformString({ mkdir($0, 0o755) }) == 0 { return }
+    let code = Glibc.errno
+    switch code {
+    case EEXIST where status(of: path)?.kind == .directory: return
+    case ENOENT:
+      let parent = path.removingLastComponent()
+      guard parent != path, !parent.isEmpty else { throw FileError("create", path, Errno(rawValue: code)) }
+      try makeDirectory(parent)
+      guard path.withPlatformString({ mkdir($0, 0o755) }) == 0 || Glibc.errno == EEXIST else {
+        throw FileError("create", path, Errno(rawValue: Glibc.errno))
+      }
+    default: throw FileError("create", path, Errno(rawValue: code))
+    }
+  }
+
+  /// Removes whatever `path` names, a directory with all that is in it; links are removed, never followed.
+  /// - Throws: ``FileError`` for the first thing that could not be removed.
+  public static func remove(_ path: FilePath) throws(FileError) {
+    if path.withPlatformString({ unlink($0) }) == 0 || Glibc.errno == ENOENT { return }
+    let code = Glibc.errno
+    guard status(of: path, followsLinks: false)?.kind == .directory else {
+      throw FileError("remove", path, Errno(rawValue: code))
+    }
+    for name in try names(in: path) { try remove(path.appending(name)) }
+    guard path.withPlatformString({ rmdir($0) }) == 0 || Glibc.errno == ENOENT else {
+      throw FileError("remove", path, Errno(rawValue: Glibc.errno))
+    }
+  }
+
+  /// Makes `path` a symbolic link to `target`.
+  /// - Throws: ``FileError``.
+  public static func symbolicLink(_ path: FilePath, to target: FilePath) throws(FileError) {
+    guard target.withPlatformString({ from in path.withPlatformString { symlink(from, $0) } }) == 0 else {
+      throw FileError("symlink", path, Errno(rawValue: Glibc.errno))
+    }
+  }
+
+  /// Makes `path` another name of the file `source`.
+  /// - Throws: ``FileError``.
+  public static func hardLink(_ path: FilePath, to source: FilePath) throws(FileError) {
+    guard source.withPlatformString({ from in path.withPlatformString { link(from, $0) } }) == 0 else {
+      throw FileError("link", path, Errno(rawValue: Glibc.errno))
+    }
+  }
+
+  /// The digest of the plain file at `path`, raw.
+  /// - Throws: ``FileError``.
+  public static func digest(_ digest: Digest, of path: FilePath) throws(FileError) -> [UInt8] {
+    do {
+      let handle = try FileDescriptor.open(path, .readOnly, options: [.nonBlocking, .closeOnExec])
+      return try handle.closeAfter {
+        var hasher = Digest.Hasher(digest)
+        while true {
+          let piece = try [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
+            count = try handle.read(into: UnsafeMutableRawBufferPointer(buffer))
+          }
+          if piece.isEmpty { return hasher.finish() }
+          hasher.update(piece)
+        }
+      }
+    } catch {
+      throw FileError("read", path, Errno(error))
+    }
+  }
+}
+
+extension Files.Status {
+  fileprivate init(_ raw: stat) {
+    kind =
+      switch raw.st_mode & S_IFMT {
+      case S_IFREG: .file
+      case S_IFDIR: .directory
+      case S_IFLNK: .symbolicLink
+      default: .other
+      }
+    size = Int64(raw.st_size)
+    modified = [raw.st_mtim.tv_sec, raw.st_mtim.tv_nsec]
+    identity = [UInt64(raw.st_dev), UInt64(raw.st_ino)]
+  }
+}
+
+extension Errno {
+  /// swift-system throws nothing but `Errno`, untyped.
+  fileprivate init(_ error: any Error) { self = error as? Errno ?? .ioError }
+}
+
+extension Files {
+  /// Where the symbolic link `path` points to, as it is written there; nil if it is none.
+  public static func linkTarget(_ path: FilePath) -> FilePath? {
+    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+    guard path.withPlatformString({ readlink($0, &buffer, Int(PATH_MAX)) }) >= 0 else { return nil }
+    return FilePath(platformString: buffer)
+  }
+}

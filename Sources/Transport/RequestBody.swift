@@ -1,0 +1,60 @@
+import SystemPackage
+
+/// A request's body as a sequence of bytes of known length.
+struct RequestBody: Sendable {
+  /// A part of it that is in one place.
+  enum Segment: Sendable {
+    case bytes([UInt8])
+    case file(SourceFile)
+
+    /// In bytes.
+    var length: Int {
+      switch self {
+      case .bytes(let bytes): bytes.count
+      case .file(let file): file.length
+      }
+    }
+  }
+
+  /// In the order to send them.
+  let segments: [Segment]
+  /// The `Content-Type` of the whole.
+  let contentType: String
+  /// Length in bytes of everything.
+  let length: Int
+
+  /// Prepares `body`; `nil` if there is nothing to send. Blocks if it has files.
+  /// - Throws: ``TransportError`` with code `file`.
+  init?(_ body: HTTPRequest.Body) throws(TransportError) {
+    switch body {
+    case .none:
+      return nil
+    case .bytes(let bytes, let contentType):
+      segments = [.bytes(bytes)]
+      self.contentType = contentType
+    case .multipart(let parts):
+      let boundary = (0..<4).map { _ in String(UInt32.random(in: .min ... .max), radix: 36) }.joined()
+      var segments: [Segment] = []
+      for part in parts {
+        segments.append(.bytes(Array("--\(boundary)\r\n\(part.head)".utf8)))
+        switch part.content {
+        case .bytes(let bytes): segments.append(.bytes(bytes))
+        case .file(let path): segments.append(.file(try SourceFile(path)))
+        }
+        segments.append(.bytes([0x0d, 0x0a]))
+      }
+      segments.append(.bytes(Array("--\(boundary)--\r\n".utf8)))
+      self.segments = segments
+      contentType = "multipart/form-data; boundary=\(boundary)"
+    }
+    length = segments.reduce(0) { $0 + $1.length }
+  }
+}
+
+extension HTTPRequest.Body {
+  /// Whether to prepare it means to touch a file system.
+  var hasFiles: Bool {
+    guard case .multipart(let parts) = self else { return false }
+    return parts.contains { if case .file = $0.content { true } else { false } }
+  }
+}

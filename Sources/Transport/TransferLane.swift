@@ -1,0 +1,80 @@
+import Support
+
+/// One thread with a libcurl multi handle, and the mailbox that leads to it.
+final class TransferLane: Sendable {
+  /// What a lane's thread is told.
+  enum Command: Sendable {
+    case start(TransferOrder)
+    case cancel(TransferOrder)
+    case supply(TransferOrder, number: Int, Result<[UInt8], TransportError>)
+    case stop
+  }
+
+  private let mailbox: TransferMailbox
+  private let files: IOLane
+  private let end = Latch<Void>()
+
+  init(name: String, _ configuration: HTTPClient.Configuration, files: IOLane) throws {
+    self.files = files
+    mailbox = TransferMailbox(try MultiHandle(configuration))
+    do {
+      try ServiceThread.start(name: name) { [mailbox, end] in
+        TransferLoop(mailbox, configuration, files).run()
+        end.open(with: ())
+      }
+    } catch {
+      throw TransportError(.system, "\(error)")
+    }
+  }
+
+  func send(_ request: HTTPRequest) async throws -> HTTPResponse {
+    try Task.checkCancellation()
+    let endpoint = try Endpoint(request.url, schemes: ["http": 80, "https": 443])
+    if let header = request.headers.first(where: { !$0.isSendable }) {
+      throw TransportError(.badURL, "\(endpoint.description): header \(header.name.debugDescription) cannot be sent")
+    }
+    let order = TransferOrder(request, endpoint, try await prepare(request))
+    guard mailbox.post(.start(order)) else { throw order.shutDown }
+    do {
+      return try await order.answer.wait().get()
+    } catch is CancellationError {
+      _ = mailbox.post(.cancel(order))
+      throw CancellationError()
+    }
+  }
+
+  func stop() { _ = mailbox.post(.stop) }
+
+  /// Returns when the thread has ended.
+  func ended() async { try? await end.wait() }
+
+  private func prepare(_ request: HTTPRequest) async throws -> RequestBody? {
+    guard request.body.hasFiles else { return try RequestBody(request.body) }
+    do {
+      return try await files.run(limit: request.limits.inactivity) { try RequestBody(request.body) }
+    } catch let error as IOLane.TimedOut {
+      throw TransportError(.file, "cannot read the files to send: \(error)")
+    }
+  }
+}
+
+/// A request on its way through a lane, and what becomes of it.
+final class TransferOrder: Sendable {
+  let request: HTTPRequest
+  let endpoint: Endpoint
+  let body: RequestBody?
+  let answer = Latch<Result<HTTPResponse, any Error>>()
+  private let placed = ContinuousClock.now
+
+  init(_ request: HTTPRequest, _ endpoint: Endpoint, _ body: RequestBody?) {
+    self.request = request
+    self.endpoint = endpoint
+    self.body = body
+  }
+
+  /// When the answer must be complete.
+  var deadline: ContinuousClock.Instant? { request.limits.total.map { placed + $0 } }
+
+  /// The error when the client ends first.
+  var shutDown: TransportError { TransportError(.shutDown, "\(endpoint.description): client shut down") }
+}

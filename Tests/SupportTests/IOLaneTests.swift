@@ -1,0 +1,38 @@
+import Support
+import Testing
+
+@Suite("IOLane", .timeLimit(.minutes(1)))
+struct IOLaneTests {
+  struct Failure: Error {}
+
+  @Test("runs in order and hands results and errors back")
+  func order() async throws {
+    let lane = try IOLane(name: "test")
+    let seen = Guarded<[Int]>([])
+    for number in 0..<100 { try await lane.run { seen.withLock { $0.append(number) } } }
+    #expect(seen.withLock { $0 } == Array(0..<100))
+    await #expect(throws: Failure.self) { try await lane.run { throw Failure() } }
+  }
+
+  @Test("a call that hangs frees its caller, not the thread")
+  func hanging() async throws {
+    let lane = try IOLane(name: "test")
+    let other = try IOLane(name: "other")
+    let gate = Gate()
+    await #expect(throws: IOLane.TimedOut.self) { try await lane.run(limit: .milliseconds(20)) { gate.wait() } }
+    #expect(try await other.run { 1 } == 1)
+    let behind = Task { try await lane.run { 2 } }
+    let cancelled = Task { try await lane.run { 3 } }
+    cancelled.cancel()
+    await #expect(throws: CancellationError.self) { try await cancelled.value }
+    gate.open()
+    #expect(try await behind.value == 2)
+  }
+
+  /// Blocks a thread for real, as a dead file server does.
+  final class Gate: Sendable {
+    private let pipe = Pipe()
+    func wait() { pipe.read() }
+    func open() { pipe.write() }
+  }
+}
