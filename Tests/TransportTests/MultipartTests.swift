@@ -100,7 +100,8 @@ struct MultipartTests {
       HTTPRequest(
         .post, "http://127.0.0.1:\(server.port)/",
         body: .multipart([
-          Part(name: "md5", content: .bytes(Array("0".utf8))), Part(name: "file", filename: "é;\"", content: .file(path)),
+          Part(name: "md5", content: .bytes(Array("0".utf8))),
+          Part(name: "file", filename: "é;\"", content: .file(path)),
         ])), on: .bulk)
     #expect(String(decoding: answer.body, as: UTF8.self) == "md5|-|1,file|é;%22|1000000")
     await server.stop()
@@ -117,7 +118,9 @@ struct MultipartTests {
       }
     }
     let kilo = 1 << 10
-    for size in [0, 1, 64 * kilo - 1, 64 * kilo, 64 * kilo + 1, 256 * kilo, 320 * kilo, 320 * kilo + 1, 3000 * kilo + 7] {
+    for size in [
+      0, 1, 64 * kilo - 1, 64 * kilo, 64 * kilo + 1, 256 * kilo, 320 * kilo, 320 * kilo + 1, 3000 * kilo + 7,
+    ] {
       let content = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
       let path = try file(content)
       let answer = try await client.send(
