@@ -69,7 +69,11 @@ extension Settings {
         shareDirectory: share.map { FilePath($0) })
     }
     if webUIs.isEmpty { throw ConfigurationError("HOST names no web UI; set it in workers.ini or give --host") }
-    jobSettings = values
+    jobSettings = values.mapValues { .string($0) }
+    for (name, delay) in [("RETRY_DELAY", retry.delay), ("RETRY_DELAY_IF_WEBUI_BUSY", retry.delayIfBusy)]
+    where values[name] == nil {
+      jobSettings[name] = .integer(delay.components.seconds)
+    }
     self.warnings = warnings
   }
 

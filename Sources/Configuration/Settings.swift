@@ -1,3 +1,4 @@
+package import Support
 package import SystemPackage
 
 /// All that is configured for one slot. Nothing in it changes while the slot lives.
@@ -23,7 +24,7 @@ package struct Settings: Sendable, Hashable {
   /// Wait between attempts to register.
   package var connectInterval: Duration
   /// What is laid over each job's settings, names in upper case: every key of workers.ini but HOST.
-  package var jobSettings: [String: String]
+  package var jobSettings: [String: JSON]
   /// What was odd in the configuration, for the log.
   package var warnings: [String]
 
@@ -37,8 +38,14 @@ package struct Settings: Sendable, Hashable {
   }
 
   /// Severities of the log, worst last.
-  package enum LogLevel: String, Sendable, Hashable, CaseIterable {
+  package enum LogLevel: String, Sendable, Hashable, CaseIterable, Comparable {
     case trace, debug, info, warn, error, fatal
+
+    package static func < (left: LogLevel, right: LogLevel) -> Bool {
+      left.severity < right.severity
+    }
+
+    private var severity: Int { LogLevel.allCases.firstIndex(of: self) ?? 0 }
   }
 
   /// How REST calls are repeated (protocol §2).

@@ -13,11 +13,13 @@ package struct JobVariables: Sendable, Hashable {
   package init(job: inout JobInfo, settings: Settings, webUI: WebUIAddress, workerID: Int64, share: String) {
     var merged = job.settings
     for name in merged.keys where JobVariables.isForbidden(name) { merged[name] = nil }
-    for (name, value) in settings.jobSettings { merged[name] = .string(value) }
+    for (name, value) in settings.jobSettings { merged[name] = value }
     merged["OPENQA_HOSTNAME"] = .string(webUI.authority)
     merged["QEMUPORT"] = .string(String(settings.qemuPort))
     merged["VNC"] = .string(String(settings.vncDisplay))
     job.settings = merged
+    // Web UIs have always got this one as a number.
+    job.settings["QEMUPORT"] = .integer(Int64(settings.qemuPort))
     merged["OPENQA_URL"] = .string(webUI.entry)
     merged["WORKER_INSTANCE"] = .integer(Int64(settings.instance))
     merged["WORKER_ID"] = .integer(workerID)

@@ -35,7 +35,7 @@ struct Connection: Sendable {
       case .head(let head):
         guard try await answer(head, reader, outbound) else { return }
       case .failure(let error):
-        try await send(.text("\(error)\n", status: error.status), to: nil, keepAlive: false, outbound)
+        _ = try await send(.text("\(error)\n", status: error.status), to: nil, keepAlive: false, outbound)
         return try await outbound.write(.finish(lingering: true))
       case .body, .end, .message:
         break
@@ -47,19 +47,13 @@ struct Connection: Sendable {
   private func answer(_ head: HTTPRequestHead, _ reader: InboundReader, _ outbound: OutboundWriter) async throws -> Bool
   {
     let body = BodySource(head: head, inbound: reader, outbound: outbound, limit: server.limits.bodyBytes)
-    let request = ServerRequest(head, body: RequestBody(source: body))
+    let request = ServerRequest(head, body: ServerRequestBody(source: body))
     let response = try await response(to: request)
-    let isComplete: Bool
-    do {
-      isComplete = try await body.drain(upTo: server.limits.drainedBytes)
-    } catch let error as RequestError where error != .connectionLost {
-      // The rest of the body is broken: the response stands, the connection does not.
-      isComplete = false
-    }
+    let drained = server.limits.drainedBytes
     if case .webSocket(let answersPings, let run) = response.content {
-      guard request.wantsWebSocket, isComplete else {
-        try await send(.text("a WebSocket is served here\n", status: 426), to: head, keepAlive: false, outbound)
-        try await outbound.write(.finish(lingering: !isComplete))
+      guard request.wantsWebSocket, try await body.drain(upTo: drained) else {
+        _ = try await send(.text("a WebSocket is served here\n", status: 426), to: head, keepAlive: false, outbound)
+        try await outbound.write(.finish(lingering: true))
         return false
       }
       try await upgrade(request, response.headers, answersPings, reader, outbound, run)
@@ -68,10 +62,13 @@ struct Connection: Sendable {
     // The parser is of no use after a request for an upgrade: whether accepted or not, it expects another protocol.
     let asksUpgrade = head.method == .CONNECT || request.headers["upgrade"] != nil
     let keepAlive =
-      isComplete && head.isKeepAlive && !asksUpgrade && !response.headers.has(token: "close", in: "connection")
-    try await send(response, to: head, keepAlive: keepAlive, outbound)
-    if !keepAlive { try await outbound.write(.finish(lingering: !isComplete)) }
-    return keepAlive
+      head.isKeepAlive && !asksUpgrade && !isSurplus && body.canDrain(upTo: drained)
+      && !response.headers.has(token: "close", in: "connection")
+    // The response goes first: a client may wait for it before it sends the rest of its request.
+    let isKept = try await send(response, to: head, keepAlive: keepAlive, outbound)
+    let isComplete = try await body.drain(upTo: drained)
+    if !isKept || !isComplete { try await outbound.write(.finish(lingering: !isComplete)) }
+    return isKept && isComplete
   }
 
   private func response(to request: ServerRequest) async throws -> ServerResponse {
@@ -91,9 +88,10 @@ struct Connection: Sendable {
     }
   }
 
+  /// - Returns: whether the client was told that the connection stays.
   private func send(
     _ response: ServerResponse, to request: HTTPRequestHead?, keepAlive: Bool, _ outbound: OutboundWriter
-  ) async throws {
+  ) async throws -> Bool {
     let isHead = request?.method == .HEAD
     let isOld = request?.version.minor == 0
     let status = HTTPResponseStatus(statusCode: response.status)
@@ -115,6 +113,7 @@ struct Connection: Sendable {
     default: break
     }
     try await outbound.write(.end)
+    return keepAlive
   }
 
   private func upgrade(

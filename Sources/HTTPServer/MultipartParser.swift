@@ -1,7 +1,7 @@
 /// Push parser for `multipart/form-data` (RFC 7578): any cut of the input, memory for one header and one delimiter.
 struct MultipartParser {
   enum Event: Equatable {
-    case begin(MultipartPart)
+    case begin(FormPart)
     case data([UInt8])
     case end
   }
@@ -70,7 +70,7 @@ struct MultipartParser {
         return nil
       }
       guard end - index <= Self.headerLimit else { throw RequestError.headersTooLarge }
-      events.append(.begin(try MultipartPart(header: pending[index..<end])))
+      events.append(.begin(try FormPart(header: pending[index..<end])))
       state = .content
       return end + 4
     case .epilogue:

@@ -7,7 +7,7 @@
 /// }
 /// ```
 public struct MultipartReader {
-  private var body: RequestBody.AsyncIterator
+  private var body: ServerRequestBody.AsyncIterator
   private var parser: MultipartParser
   private var events: [MultipartParser.Event] = []
   private var isInPart = false
@@ -24,7 +24,7 @@ public struct MultipartReader {
 
   /// The next part, after skipping what is left of the one before; nil after the last.
   /// - Throws: ``RequestError``, also when the body ends before its closing delimiter.
-  public mutating func nextPart() async throws -> MultipartPart? {
+  public mutating func nextPart() async throws -> FormPart? {
     while let event = try await next() {
       if case .begin(let part) = event {
         isInPart = true

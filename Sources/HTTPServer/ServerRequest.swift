@@ -15,11 +15,11 @@ public struct ServerRequest: Sendable {
   /// The header fields.
   public let headers: HeaderFields
   /// The body; empty if there is none.
-  public let body: RequestBody
+  public let body: ServerRequestBody
   /// Whether the client asks for a WebSocket. Any response may be given to it; `.webSocket` accepts.
   public let wantsWebSocket: Bool
 
-  init(_ head: HTTPRequestHead, body: RequestBody) {
+  init(_ head: HTTPRequestHead, body: ServerRequestBody) {
     method = head.method.rawValue
     target = Self.originForm(head.uri)
     let question = target.firstIndex(of: "?")

@@ -59,6 +59,7 @@ public final class WebServer: Sendable {
   }
 
   /// Serves while `body` runs, then stops: for tests.
+  @discardableResult
   public static func with<Result>(
     host: String = "127.0.0.1", port: Int = 0, limits: ServerLimits = ServerLimits(), handler: @escaping Handler,
     _ body: (WebServer) async throws -> Result

@@ -15,6 +15,8 @@ package struct ModuleResult: Sendable, Hashable {
   private let bytes: [UInt8]
   /// Where in `bytes` each of `screenshots` stands.
   private var places: [Range<Int>] = []
+  /// Where in `bytes` the module's own `result` stands.
+  private var resultPlace: Range<Int>?
 
   /// What stands for a result that is no JSON object.
   package static let empty = ModuleResult()
@@ -30,6 +32,7 @@ package struct ModuleResult: Sendable, Hashable {
       switch key {
       case "details" where reader.peek() == UInt8(ascii: "["):
         try reader.readArray { (reader) throws(JSONError) in try readStep(&reader) }
+      case "result": resultPlace = try reader.skipValue()
       case "extra_test_results": extraTests = try reader.readValue().array?.filter { $0.object != nil } ?? []
       default: _ = try reader.skipValue()
       }
@@ -60,14 +63,20 @@ package struct ModuleResult: Sendable, Hashable {
   }
 
   /// The result's text with each screenshot's name replaced by `{"name":…,"md5":…}`; one without a checksum keeps its name.
-  package func text(md5: (String) -> String?) -> [UInt8] {
-    var output: [UInt8] = []
-    output.reserveCapacity(bytes.count + 64 * places.count)
-    var end = bytes.startIndex
+  /// - Parameter isRunning: whether the module's own result is to read `running`, whatever it is.
+  package func text(isRunning: Bool = false, md5: (String) -> String?) -> [UInt8] {
+    var replacements: [(place: Range<Int>, value: JSON)] = []
     for (name, place) in zip(screenshots, places) {
       guard let checksum = md5(name) else { continue }
+      replacements.append((place, ["name": .string(name), "md5": .string(checksum)]))
+    }
+    if isRunning, let resultPlace { replacements.append((resultPlace, "running")) }
+    var output: [UInt8] = []
+    output.reserveCapacity(bytes.count + 64 * replacements.count)
+    var end = bytes.startIndex
+    for (place, value) in replacements.sorted(by: { $0.place.lowerBound < $1.place.lowerBound }) {
       output.append(contentsOf: bytes[end..<place.lowerBound])
-      JSON.object(["name": .string(name), "md5": .string(checksum)]).write(to: &output)
+      value.write(to: &output)
       end = place.upperBound
     }
     output.append(contentsOf: bytes[end...])

@@ -47,6 +47,20 @@ package struct WorkerRegistration: Sendable, Hashable {
     return parameters.sorted { ($0.name, $0.value) < ($1.name, $1.value) }
   }
 
+  /// The same as JSON: the body.
+  package func body(jobs: [Int64]) -> JSON {
+    var body: [String: JSON] = processor.mapValues { .string($0) }
+    body["cpu_arch"] = .string(architecture)
+    body["host"] = .string(host)
+    body["instance"] = .integer(Int64(instance))
+    body["isotovideo_interface_version"] = .string(String(isotovideoInterfaceVersion))
+    body["mem_max"] = .integer(Int64(memory))
+    body["websocket_api_version"] = .integer(Int64(WorkerRegistration.webSocketAPIVersion))
+    body["worker_class"] = .string(workerClass)
+    if !jobs.isEmpty { body["job_id"] = .array(jobs.map { .integer($0) }) }
+    return .object(body)
+  }
+
   /// The web UI's answer.
   package struct Answer: Sendable, Hashable {
     /// The slot's number at that web UI.

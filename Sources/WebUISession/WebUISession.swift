@@ -1,1 +1,244 @@
-// WebUISession
+import Configuration
+package import Logging
+package import OpenQAProtocol
+import Support
+package import Transport
+package import WebUIClient
+
+/// One slot's standing with one web UI (protocol §3): registers, keeps the WebSocket open, tells its status, passes on
+/// what the web UI says. What is lost is made anew from the registration on, as long as ``run()`` runs.
+package actor WebUISession {
+  /// What happens to the session.
+  package enum Event: Sendable, Hashable {
+    /// Registered under this worker id, and connected.
+    case connected(workerID: Int64)
+    case message(WebUIMessage)
+    /// The jobs of a message that could not be understood were rejected; or there were none in it.
+    case malformed(String)
+    /// The connection is gone; it will be made anew.
+    case lost
+    /// The web UI will never take this worker; ``run()`` has ended.
+    case disabled(reason: String)
+  }
+
+  /// How the session waits.
+  package struct Timing: Sendable {
+    /// Between attempts to register.
+    package var connectInterval: Duration
+    /// Between two statuses, at random.
+    package var statusInterval: ClosedRange<Duration>
+    package var clock: any Clock<Duration> & Sendable
+    /// A random number from 0 to 1.
+    package var random: @Sendable () -> Double
+
+    package init(
+      connectInterval: Duration, statusInterval: ClosedRange<Duration>,
+      clock: any Clock<Duration> & Sendable = ContinuousClock(),
+      random: @escaping @Sendable () -> Double = { Double.random(in: 0...1) }
+    ) {
+      self.connectInterval = connectInterval
+      self.statusInterval = statusInterval
+      self.clock = clock
+      self.random = random
+    }
+  }
+
+  /// Redirects of one WebSocket request that are followed.
+  private static let maximumRedirects = 3
+
+  /// To be taken by one task.
+  package nonisolated let events: AsyncStream<Event>
+  private let out: AsyncStream<Event>.Continuation
+  private let webSockets: WebSocketClient
+  private let registration: WorkerRegistration
+  private let timing: Timing
+  private let logger: Logger
+
+  /// The REST calls of this session go where the web UI has last said that it is.
+  package private(set) var client: WebUIClient
+  /// The slot's number at this web UI, as of the last registration.
+  package private(set) var workerID: Int64?
+  /// From the web UI's port to its live handler's.
+  package private(set) var servicePortDelta = 2
+  /// The last failed registration or lost connection in words, for a job's reason.
+  package private(set) var lastError: String?
+  private var connection: WebSocketConnection?
+  private var status = WorkerStatus.free
+  private var jobs: [Int64] = []
+  /// Rejections that wait for a connection.
+  private var rejections: [WorkerMessage] = []
+  private var isLocated = false
+
+  package init(
+    _ client: WebUIClient, webSockets: WebSocketClient, registration: WorkerRegistration, timing: Timing, logger: Logger
+  ) {
+    self.client = client
+    self.webSockets = webSockets
+    self.registration = registration
+    self.timing = timing
+    self.logger = logger
+    (events, out) = AsyncStream.makeStream()
+  }
+
+  /// Lives until its task is cancelled or the web UI refuses this worker for good.
+  package func run() async {
+    defer { out.finish() }
+    while !Task.isCancelled {
+      var wait = timing.connectInterval
+      do {
+        try await register()
+        try await converse()
+      } catch let error as WebUIError {
+        lastError = "Failed to register at \(client.address) - \(error)"
+        switch RegistrationVerdict(error) {
+        case .retry: logger.warning("Failed to register at \(client.address): \(error) - trying again in \(wait)")
+        case .disabled(let reason):
+          logger.error("Failed to register at \(client.address), and not trying again: \(reason)")
+          out.yield(.disabled(reason: reason))
+          return
+        }
+      } catch let refusal as WebSocketUpgradeRefused {
+        if let asked = refusal.retryAfter { wait = asked }
+        lastError = "Unable to upgrade to ws connection: \(refusal.status) response"
+        logger.warning("\(client.address) refuses the WebSocket: \(refusal) - trying again in \(wait)")
+      } catch let error as TransportError {
+        lastError = "Websocket connection error: \(error)"
+        logger.warning("Websocket connection error: \(error) - trying again in \(wait)")
+      } catch let error as ProtocolError {
+        lastError = "Failed to register at \(client.address) - \(error)"
+        logger.warning("Failed to register at \(client.address): \(error) - trying again in \(wait)")
+      } catch {
+        return
+      }
+      do { try await timing.clock.sleep(for: wait) } catch { return }
+    }
+  }
+
+  // MARK: What the slot says
+
+  /// Says what the slot does from now on, and with which jobs, current ones and pending ones.
+  package func update(status: WorkerStatus, jobs: [Int64]) {
+    self.status = status
+    self.jobs = jobs
+  }
+
+  /// Sends the current status now rather than when its time comes.
+  package func sendStatus() async { _ = await send(.status(status)) }
+
+  /// Takes a job. Whether the web UI was told: false if there is no connection.
+  package func accept(job: Int64) async -> Bool { await send(.accepted(job: job)) }
+
+  /// Does not take jobs. Without a connection the web UI is told when there is one again.
+  package func reject(jobs: [Int64], reason: String) async {
+    let message = WorkerMessage.rejected(jobs: jobs, reason: reason)
+    if await !send(message) { rejections.append(message) }
+  }
+
+  /// Tells the web UI that the slot goes offline.
+  package func quit() async {
+    _ = await send(.quit)
+    await connection?.close(code: 1000, reason: "")
+  }
+
+  private func send(_ message: WorkerMessage) async -> Bool {
+    guard let connection else { return false }
+    do {
+      try await connection.send(message.json.text)
+      return true
+    } catch {
+      logger.debug("cannot send \(message.json["type"]?.scalar ?? "") to \(client.address): \(error)")
+      return false
+    }
+  }
+
+  // MARK: Registration
+
+  private func register() async throws {
+    if !isLocated { client = try await client.located() }
+    isLocated = true
+    logger.info("Registering with openQA \(client.address)")
+    let parameters = registration.parameters(jobs: jobs)
+    var call = WebUIClient.Call(.post, "workers")
+    call.query = parameters
+    call.body = .bytes(registration.body(jobs: jobs).bytes, contentType: "application/json")
+    call.tries = 1
+    let answer = try WorkerRegistration.Answer(await client.send(call))
+    workerID = answer.workerID
+    servicePortDelta = answer.servicePortDelta
+  }
+
+  private func connect(workerID: Int64) async throws -> WebSocketConnection {
+    var url = "\(client.origin)/api/v1/ws/\(workerID)"
+    for remaining in stride(from: WebUISession.maximumRedirects, through: 0, by: -1) {
+      let request = WebSocketRequest(url, headers: client.signer.headers(target: WebUIClient.target(of: url)))
+      do {
+        return try await webSockets.connect(request)
+      } catch let refusal as WebSocketUpgradeRefused {
+        guard remaining > 0, (300..<400).contains(refusal.status), let location = refusal.header("Location") else {
+          throw refusal
+        }
+        url = WebUIClient.absolute(location, from: url)
+        logger.debug("the WebSocket is redirected to \(url)")
+      }
+    }
+    throw TransportError(.closed, "too many redirects of the WebSocket, the last to \(url)")
+  }
+
+  // MARK: The conversation
+
+  private func converse() async throws {
+    guard let workerID else { return }
+    let connection = try await connect(workerID: workerID)
+    self.connection = connection
+    logger.info(
+      "Registered and connected via websockets with openQA host \(client.address) and worker ID \(workerID)")
+    out.yield(.connected(workerID: workerID))
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await self.tellStatus() }
+      for await text in connection.messages { await take(text) }
+      group.cancelAll()
+    }
+    await connection.close()
+    self.connection = nil
+    out.yield(.lost)
+    let closure = await connection.closure()
+    let end = "Websocket connection to \(client.address) finished by remote side with code \(closure.summary)"
+    lastError = end
+    if !Task.isCancelled { logger.warning("\(end)") }
+  }
+
+  private func tellStatus() async {
+    let waiting = rejections
+    rejections = []
+    for message in waiting where await !send(message) { rejections.append(message) }
+    while !Task.isCancelled {
+      await sendStatus()
+      let (low, high) = (timing.statusInterval.lowerBound, timing.statusInterval.upperBound)
+      do { try await timing.clock.sleep(for: low + (high - low) * timing.random()) } catch { return }
+    }
+  }
+
+  private func take(_ text: String) async {
+    do {
+      let message = try WebUIMessage(parsing: text)
+      if message != .info, message != .answer { out.yield(.message(message)) }
+    } catch {
+      logger.warning("Ignoring a message from \(client.address): \(error): \(text.prefix(300))")
+      if !error.jobs.isEmpty { await reject(jobs: error.jobs, reason: error.rejection) }
+      out.yield(.malformed(error.description))
+    }
+  }
+}
+
+extension WebSocketClose {
+  /// `1008, only one connection per worker allowed`, or what went wrong.
+  fileprivate var summary: String {
+    let text = reason.isEmpty ? error?.message ?? "no reason" : reason
+    return "\(code.map(String.init) ?? "1006"), \(text)"
+  }
+}
+
+extension WebSocketUpgradeRefused {
+  /// How long the server asks to wait.
+  fileprivate var retryAfter: Duration? { header("Retry-After").flatMap { Int($0) }.map { .seconds($0) } }
+}

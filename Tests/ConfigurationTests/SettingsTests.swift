@@ -1,4 +1,5 @@
 import Configuration
+import Support
 import SystemPackage
 import Testing
 
@@ -38,8 +39,11 @@ struct SettingsTests {
     #expect(settings.webUIs.map(\.address.entry) == ["http://a:80", "b"])
     #expect(settings.webUIs.map(\.shareDirectory) == [nil, "/b-share"])
     #expect(settings.workerClass == "x,y")
-    #expect(settings.jobSettings == ["WORKER_CLASS": "x,y", "FOO": "ranged", "BAR": "class"])
-    #expect(try load("[global]\nFOO = a\n[4]\nFOO = four\n", instance: 4).jobSettings == ["FOO": "four"])
+    #expect(
+      settings.jobSettings == [
+        "WORKER_CLASS": "x,y", "FOO": "ranged", "BAR": "class", "RETRY_DELAY": 5, "RETRY_DELAY_IF_WEBUI_BUSY": 60,
+      ])
+    #expect(try load("[global]\nFOO = a\n[4]\nFOO = four\n", instance: 4).jobSettings["FOO"] == "four")
   }
 
   @Test("defaults")
@@ -51,7 +55,7 @@ struct SettingsTests {
     #expect(settings.qemuPort == 20032 && settings.vncDisplay == 93)
     #expect(settings.retry == Settings.Retry(tries: 60, delay: .seconds(5), delayIfBusy: .seconds(60)))
     #expect(settings.statusInterval == .seconds(60) ... .seconds(300))
-    #expect(settings.logLevel == .info && settings.jobSettings.isEmpty && settings.warnings.isEmpty)
+    #expect(settings.logLevel == .info && settings.jobSettings.count == 2 && settings.warnings.isEmpty)
   }
 
   @Test("flags win over the environment, which wins over the files")

@@ -100,7 +100,7 @@ struct JobVariablesTests {
     #expect(values["OPENQA_HOSTNAME"] == "w:81" && values["OPENQA_URL"] == "https://w:81/x")
     #expect(values["WORKER_ID"] == 9 && values["WORKER_INSTANCE"] == 1)
     #expect(values["QEMUPORT"] == "20012" && values["VNC"] == "91" && values["PRJDIR"] == "/s")
-    #expect(job.settings["A"] == "worker" && job.settings["WORKER_ID"] == nil && job.settings["QEMUPORT"] == "20012")
+    #expect(job.settings["A"] == "worker" && job.settings["WORKER_ID"] == nil && job.settings["QEMUPORT"] == 20012)
   }
 }
 

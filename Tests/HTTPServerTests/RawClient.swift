@@ -17,6 +17,7 @@ final class RawClient {
   }
 
   /// Connects to a port of this machine, runs `body`, closes.
+  @discardableResult
   static func connect<Result: Sendable>(
     to port: Int, isolation: isolated (any Actor)? = #isolation,
     _ body: (RawClient) async throws -> sending Result

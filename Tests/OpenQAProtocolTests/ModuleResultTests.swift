@@ -29,6 +29,8 @@ struct ModuleResultTests {
     #expect(text.contains(#"{"screenshot":{"md5":"md5 of bü-4.png","name":"bü-4.png"}}"#))
     #expect(text.contains(#""error":0.0"#))
     #expect(text.contains(#""area":[{"screenshot":"not-this.png"}]"#))
+    let running = String(decoding: result.text(isRunning: true) { _ in nil }, as: UTF8.self)
+    #expect(running == Self.source.replacing(#""result":"ok", "extra"#, with: #""result":"running", "extra"#))
     let before = try JSON(parsing: Self.source)
     let after = try JSON(parsing: text)
     #expect(after["dents"] == before["dents"])

@@ -1,0 +1,142 @@
+import Logging
+import OpenQAProtocol
+import Support
+import SystemPackage
+
+/// What one pass over a pool's results found: what to tell the web UI, and which files go with it.
+struct CollectedResults: Sendable {
+  var pauseReason: String?
+  /// Entries of test_order to send; nil where nothing was collected.
+  var testOrder: [JSON]?
+  /// JSON text of each module to send.
+  var modules: [String: [UInt8]] = [:]
+  /// The modules that need not be read again once the web UI has taken these results.
+  var finished: Set<String> = []
+  /// Images by the MD5 sum that isotovideo wrote them with.
+  var images: [String: String] = [:]
+  /// Text and audio files.
+  var files: Set<String> = []
+}
+
+/// Reads results that a backend writes (protocol §6), each but once before the final pass.
+///
+/// Blocks: to be used on the pool's lane, which also makes it safe without a lock of its own.
+struct ResultReader {
+  private let folder: FilePath
+  private let logger: Logger
+  /// The order of modules as last read, and what tells whether the file has changed.
+  private var order: [JSON] = []
+  private var orderStatus: Files.Status?
+  /// MD5 sums by file name: what they were at first stays an image's name.
+  private var checksums: [String: String] = [:]
+
+  init(pool: FilePath, logger: Logger) {
+    folder = pool.appending("testresults")
+    self.logger = logger
+  }
+
+  /// Reads what there is to tell.
+  /// - Parameters:
+  ///   - delivered: modules that the web UI has.
+  ///   - isFinal: whether the backend has ended: all is read, again.
+  /// - Throws: ``UploadError`` when the backend runs without tests.
+  mutating func collect(status: AutoinstStatus?, delivered: Set<String>, isFinal: Bool) throws(UploadError)
+    -> CollectedResults
+  {
+    var results = CollectedResults()
+    results.pauseReason = isFinal ? nil : status?.pauseReason
+    let isOrderNew = readOrder()
+    guard orderStatus != nil else {
+      if !isFinal, status?.status == "running" { throw UploadError(.noTestsScheduled, "no tests scheduled") }
+      return results
+    }
+    let names = order.map { $0["name"]?.scalar ?? "" }
+    let current = status?.currentTest.flatMap { names.firstIndex(of: $0) }
+    let isPaused = results.pauseReason != nil
+    let end = isFinal ? names.count : current.map { isPaused ? $0 + 1 : $0 } ?? 0
+
+    var extraEntries: [JSON] = []
+    for (index, name) in names.prefix(end).enumerated() where isFinal || !delivered.contains(name) {
+      guard let module = readModule(name) else { break }
+      let isRunning = !isFinal && index == current
+      add(module, name, isRunning: isRunning, to: &results)
+      for extra in module.extraTests {
+        guard let extraName = extra["name"]?.scalar, let extraModule = readModule(extraName) else { continue }
+        add(extraModule, extraName, isRunning: false, to: &results)
+      }
+      extraEntries += module.extraTests
+      if !isRunning { results.finished.insert(name) }
+    }
+    if !isFinal, let current, results.modules[names[current]] == nil {
+      results.modules[names[current]] = JobStatus.runningModule
+    }
+    if isOrderNew || isFinal {
+      results.testOrder = order + extraEntries
+    } else if !results.finished.isEmpty || isPaused {
+      results.testOrder = extraEntries
+    }
+    return results
+  }
+
+  private mutating func add(_ module: ModuleResult, _ name: String, isRunning: Bool, to results: inout CollectedResults)
+  {
+    for screenshot in module.screenshots {
+      if let checksum = checksum(of: screenshot) { results.images[checksum] = screenshot }
+    }
+    for file in module.files where isPlainName(file) { results.files.insert(file) }
+    results.modules[name] = module.text(isRunning: isRunning) { checksums[$0] }
+  }
+
+  /// Reads the order of modules if it is new.
+  private mutating func readOrder() -> Bool {
+    let path = folder.appending("test_order.json")
+    guard let status = Files.status(of: path), status != orderStatus else { return false }
+    do {
+      guard let content = try Files.read(path), let entries = try JSON(parsing: content).array else {
+        logger.warning("\(path): not a list of modules; it is read again when it changes")
+        return false
+      }
+      order = entries
+      orderStatus = status
+      return true
+    } catch {
+      logger.warning("\(path): \(error); it is read again when it changes")
+      return false
+    }
+  }
+
+  /// A module's result; nil if it is not there yet.
+  private func readModule(_ name: String) -> ModuleResult? {
+    guard isPlainName(name) else { return nil }
+    let path = folder.appending("result-\(name).json")
+    do {
+      guard let content = try Files.read(path) else { return nil }
+      return try ModuleResult(parsing: content)
+    } catch let error as JSONError {
+      logger.warning("\(path): \(error); taken as {}")
+    } catch {
+      logger.warning("\(error); taken as {}")
+    }
+    return .empty
+  }
+
+  private mutating func checksum(of name: String) -> String? {
+    if let known = checksums[name] { return known }
+    guard isPlainName(name) else { return nil }
+    do {
+      let checksum = try Files.digest(.md5, of: folder.appending(name)).hexadecimal
+      checksums[name] = checksum
+      return checksum
+    } catch {
+      logger.warning("screenshot \(name) is named by a result, but cannot be read: \(error)")
+      return nil
+    }
+  }
+
+  /// Whether a name that a result refers to stays in the folder of results.
+  private func isPlainName(_ name: String) -> Bool {
+    let isPlain = !name.isEmpty && !name.contains("/") && !name.contains("\0") && name != "." && name != ".."
+    if !isPlain { logger.warning("a result refers to '\(name)', which is no file name") }
+    return isPlain
+  }
+}
