@@ -176,7 +176,7 @@ struct WebSocketUpgradeTests {
     let start = ContinuousClock.now
     let error = try await failure(WebSocketTests.request(server) { $0.connectTimeout = .milliseconds(400) })
     #expect(error.code == .timedOut)
-    #expect((.milliseconds(400) ..< .seconds(3)).contains(start.duration(to: .now)))
+    #expect((.milliseconds(400) ..< .seconds(20)).contains(start.duration(to: .now)))
     try await ended.reach(1)
   }
 
