@@ -104,15 +104,17 @@ struct Connection: Sendable {
     let keepAlive = keepAlive && isFramed
     headers["Connection"] = keepAlive ? (isOld ? "keep-alive" : nil) : "close"
     let version: HTTPVersion = isOld ? .http1_0 : .http1_1
-    try await outbound.write(.head(HTTPResponseHead(version: version, status: status, headers: headers.storage)))
+    let head = Outbound.head(HTTPResponseHead(version: version, status: status, headers: headers.storage))
     switch response.content {
     case .bytes(let bytes) where !isHead && status.mayHaveResponseBody && !bytes.isEmpty:
-      try await outbound.write(.body(ByteBuffer(bytes: bytes)))
+      try await outbound.write(contentsOf: [head, .body(ByteBuffer(bytes: bytes)), .end])
     case .stream(let write) where !isHead && status.mayHaveResponseBody:
+      try await outbound.write(head)
       try await write(ResponseWriter(outbound: outbound))
-    default: break
+      try await outbound.write(.end)
+    default:
+      try await outbound.write(contentsOf: [head, .end])
     }
-    try await outbound.write(.end)
     return keepAlive
   }
 
