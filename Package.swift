@@ -16,6 +16,7 @@ let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -42,6 +43,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     // The embedded web UI and the servers that tests talk to.
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    // Signals as a sequence.
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     // Helper programs.
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
@@ -83,10 +86,12 @@ let package = Package(
       ]
     ),
 
+    library("LocalWebUI", ["HTTPServer", "OpenQAProtocol", "Support", systemPackage]),
+
     // Floor 6: the program.
     .executableTarget(
       name: "worker-agent",
-      dependencies: ["Agent", "Configuration", "Support", argumentParser, logging],
+      dependencies: ["Agent", "Configuration", "Support", argumentParser, logging, systemPackage, unixSignals],
       swiftSettings: swiftSettings
     ),
 
@@ -115,14 +120,18 @@ let package = Package(
     tests("HTTPServer", [nioCore, nioPosix]),
     tests("ProcessTree", []),
     tests("Transport", ["HTTPServer", systemPackage]),
-    tests("OpenQAProtocol", []),
+    tests("OpenQAProtocol", [], resources: [.copy("Fixtures")]),
     tests("Configuration", [systemPackage]),
     tests("WebUIClient", ["Configuration", "HTTPServer", "Transport"]),
     tests("WebUISession", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient"]),
     tests("CommandServerClient", ["HTTPServer", "Transport"]),
     tests("Engines", ["Configuration", "OpenQAProtocol", systemPackage]),
     tests("Upload", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient", systemPackage]),
-    tests("Agent", ["Configuration", "HTTPServer", "OpenQAProtocol", "fake-isotovideo", systemPackage]),
+    tests(
+      "Agent",
+      ["Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", systemPackage]
+    ),
+    tests("LocalWebUI", ["OpenQAProtocol", "Support", "Transport", systemPackage]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

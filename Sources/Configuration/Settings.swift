@@ -38,8 +38,14 @@ package struct Settings: Sendable, Hashable {
   }
 
   /// Severities of the log, worst last.
-  package enum LogLevel: String, Sendable, Hashable, CaseIterable {
+  package enum LogLevel: String, Sendable, Hashable, CaseIterable, Comparable {
     case trace, debug, info, warn, error, fatal
+
+    package static func < (left: LogLevel, right: LogLevel) -> Bool {
+      left.severity < right.severity
+    }
+
+    private var severity: Int { LogLevel.allCases.firstIndex(of: self) ?? 0 }
   }
 
   /// How REST calls are repeated (protocol §2).

@@ -8,13 +8,8 @@ import Support
 /// Work is done between two calls of `lws_service`, never inside a callback. The loop lives as long as the process, so
 /// no job is ever dropped.
 final class ServiceLoop: SerialExecutor {
-  private enum Work: Sendable {
-    case job(UnownedJob)
-    case action(@Sendable () -> Void)
-  }
-
   private struct State {
-    var work: [Work] = []
+    var jobs: [UnownedJob] = []
     var thread: pthread_t?
   }
 
@@ -86,17 +81,12 @@ final class ServiceLoop: SerialExecutor {
     state.withLock { $0.thread = pthread_self() }
     while true {
       // Emptied after every return of lws_service, whatever woke it.
-      let work = state.withLock { state in
-        let work = state.work
-        state.work = []
-        return work
+      let jobs = state.withLock { state in
+        let jobs = state.jobs
+        state.jobs = []
+        return jobs
       }
-      for item in work {
-        switch item {
-        case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
-        case .action(let action): action()
-        }
-      }
+      for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
       lws_service(context, 0)
       Self.log.withLock { $0.removeAll() }
     }
@@ -104,15 +94,11 @@ final class ServiceLoop: SerialExecutor {
 
   // MARK: Executor
 
-  func enqueue(_ job: consuming ExecutorJob) { add(.job(UnownedJob(job))) }
-
-  /// Runs `action` on the service thread, for callers that cannot wait.
-  func run(_ action: @escaping @Sendable () -> Void) { add(.action(action)) }
-
-  private func add(_ work: Work) {
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
     let isFirst = state.withLock { state in
-      state.work.append(work)
-      return state.work.count == 1
+      state.jobs.append(job)
+      return state.jobs.count == 1
     }
     if isFirst { lws_cancel_service(context) }
   }

@@ -17,7 +17,7 @@ extension WebSocketConnection {
       self.wsi = wsi
       phase = .open
       lastReceived = .now
-      opened.succeed(())
+      opened.open(with: .success(()))
     case LWS_CALLBACK_CLIENT_RECEIVE_PONG: lastReceived = .now
     case LWS_CALLBACK_CLIENT_RECEIVE: return receive(wsi, input)
     case LWS_CALLBACK_CLIENT_WRITEABLE: return write(wsi)
@@ -115,10 +115,10 @@ extension WebSocketConnection {
         buffer.baseAddress.map { lws_write(wsi, $0 + padding, buffer.count - padding, LWS_WRITE_TEXT) } ?? -1
       }
       guard written >= message.bytes.count - padding else {
-        message.sent.fail(lossError())
+        message.sent.open(with: .failure(lossError()))
         return -1
       }
-      message.sent.succeed(())
+      message.sent.open(with: .success(()))
       if !outgoing.isEmpty || closing != nil { lws_callback_on_writable(wsi) }
       return 0
     }

@@ -1,4 +1,5 @@
 import Configuration
+import Support
 import SystemPackage
 import Testing
 

@@ -1,0 +1,24 @@
+import Configuration
+import Engines
+import Logging
+import Support
+import Transport
+
+/// What a slot lends to the jobs that it runs.
+struct SlotContext: Sendable {
+  var settings: Settings
+  var facts: HostFacts
+  /// How web UIs reach this host.
+  var workerHostname: String
+  var pool: Pool
+  /// Each share is read on a lane of its own.
+  var shareLane: IOLane
+  var http: HTTPClient
+  var log: SlotLog
+  var isotovideo: Isotovideo
+  /// The agent's own, which backends get.
+  var environment: [String: String]
+  var clock: any Clock<Duration> & Sendable
+
+  var logger: Logger { log.logger() }
+}

@@ -1,0 +1,130 @@
+package import OpenQAProtocol
+
+/// Decides what a slot does about what it is told: the whole of its behaviour between jobs, and towards commands in one.
+///
+/// Web UIs are numbered as the slot's settings list them.
+package struct SlotState: Sendable, Hashable {
+  /// What happens.
+  package enum Event: Sendable, Hashable {
+    case grab(JobInfo, webUI: Int)
+    case grabSequence([Int64], webUI: Int)
+    case command(JobCommand, job: Int64, webUI: Int)
+    case incompatible(webUI: Int)
+    case disabled(webUI: Int)
+    case jobEnded
+    /// Why no jobs can be taken at present; nil if they can.
+    case availability(String?)
+    /// End now, the job too.
+    case stop
+    /// End now, and do not wait for the job's end.
+    case kill
+    /// End when the job has ended.
+    case finish
+  }
+
+  /// What to do about it.
+  package enum Action: Sendable, Hashable {
+    case start(JobInfo, webUI: Int)
+    case reject([Int64], reason: String, webUI: Int)
+    case stopJob(StopReason)
+    /// A viewer or developer of the running job came or went.
+    case tellJob(JobCommand)
+    case warn(String)
+    /// The status to show web UIs has changed; whether they are to hear of it at once.
+    case showStatus(now: Bool)
+    /// End without waiting for the job.
+    case abandonJob
+    /// There is nothing more to do: leave.
+    case end
+  }
+
+  /// What the slot is at.
+  package enum Phase: Sendable, Hashable {
+    /// Waits for a job. Becomes `busy` or `ended`.
+    case idle
+    /// Runs a job. Becomes `idle` or `ended`.
+    case busy(job: Int64, webUI: Int)
+    /// Nothing comes after it.
+    case ended
+  }
+
+  package private(set) var phase = Phase.idle
+  /// Takes no more jobs.
+  package private(set) var isStopping = false
+  /// Why no jobs can be taken.
+  package private(set) var unavailability: String?
+  private let names: [String]
+  private var enabled: Set<Int>
+
+  /// - Parameter webUIs: the HOST entries, as written.
+  package init(webUIs: [String]) {
+    names = webUIs
+    enabled = Set(webUIs.indices)
+  }
+
+  /// Whether some web UI still takes this worker.
+  package var hasWebUI: Bool { !enabled.isEmpty }
+
+  package mutating func handle(_ event: Event) -> [Action] {
+    if phase == .ended { return [] }
+    switch event {
+    case .grab(let job, let webUI):
+      if let refusal = refusal(of: [job.id], from: webUI) { return refusal }
+      phase = .busy(job: job.id, webUI: webUI)
+      return [.start(job, webUI: webUI)]
+    case .grabSequence(let jobs, let webUI):
+      if let refusal = refusal(of: jobs, from: webUI) { return refusal }
+      return [.reject(jobs, reason: "this worker takes no sequences of jobs", webUI: webUI)]
+    case .command(let command, let job, let webUI):
+      guard phase == .busy(job: job, webUI: webUI) else {
+        return [.warn("Ignoring \(command.rawValue) for job \(job) from \(names[webUI]): not the current job")]
+      }
+      return [StopReason(command: command).map { .stopJob($0) } ?? .tellJob(command)]
+    case .incompatible(let webUI):
+      return [.warn("\(names[webUI]) needs another version of the worker: stopping")] + stop()
+    case .disabled(let webUI):
+      enabled.remove(webUI)
+      return hasWebUI || phase != .idle ? [] : stop()
+    case .jobEnded:
+      phase = .idle
+      return isStopping || !hasWebUI ? stop() : [.showStatus(now: false)]
+    case .availability(let reason):
+      guard unavailability != reason else { return [] }
+      unavailability = reason
+      return phase == .idle ? [.showStatus(now: true)] : []
+    case .stop: return stop()
+    case .kill:
+      isStopping = true
+      if case .busy = phase {
+        phase = .ended
+        return [.abandonJob, .end]
+      }
+      return stop()
+    case .finish:
+      isStopping = true
+      return phase == .idle ? stop() : []
+    }
+  }
+
+  private mutating func stop() -> [Action] {
+    isStopping = true
+    if case .busy = phase { return [.stopJob(.quit)] }
+    phase = .ended
+    return [.end]
+  }
+
+  /// What to do about jobs that cannot be taken; nil if they can (protocol §3.2).
+  private func refusal(of jobs: [Int64], from webUI: Int) -> [Action]? {
+    if isStopping { return [.warn("Refusing to grab job from \(names[webUI]): currently stopping")] }
+    if case .busy(let current, let owner) = phase {
+      if owner != webUI {
+        return [.reject(jobs, reason: "already busy with a job from \(names[owner])", webUI: webUI)]
+      }
+      // Sent again because the grab crossed a status on its way.
+      if jobs == [current] { return [] }
+      return [.reject(jobs, reason: "already busy with job(s) \(current)", webUI: webUI)]
+    }
+    if let unavailability { return [.reject(jobs, reason: unavailability, webUI: webUI)] }
+    return nil
+  }
+}

@@ -1,0 +1,155 @@
+# What the scripts of a real openQA share (sourced, not run).
+#   E2E_STATE      everything it writes: database, results, pools, logs   (/var/tmp/worker-agent-openqa)
+#   E2E_PORT       the web UI as workers and browsers see it; +2 also     (8280)
+#   E2E_BASE_PORT  web UI, websockets, live handler, scheduler: +0 to +3  (9726)
+# shellcheck shell=bash disable=SC2034
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+E2E_STATE=${E2E_STATE:-/var/tmp/worker-agent-openqa}
+E2E_PORT=${E2E_PORT:-8280}
+E2E_BASE_PORT=${E2E_BASE_PORT:-9726}
+url=http://127.0.0.1:$E2E_PORT
+data=$root/Tests/openqa                     # test distribution, guest, nginx's configuration
+postgres_bin=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
+openqa_scripts=/usr/share/openqa/script
+web_user=geekotest                          # Debian's openqa runs as this user
+pids=$E2E_STATE/run
+logs=$E2E_STATE/log
+etc=$E2E_STATE/etc
+project=$E2E_STATE/openqa                   # openQA's project directory: OPENQA_BASEDIR/openqa
+postgres_data=$E2E_STATE/postgres/data
+postgres_socket=$E2E_STATE/postgres/socket
+
+need_root() { [ "$(id -u)" = 0 ] || die "run as root: openQA's services run as users of their own"; }
+need_up() { [ -n "$(service_pid nginx)" ] || die "openQA is not up, run scripts/openqa/up"; }
+
+# The caller's environment must not reach openQA's Perl.
+openqa_environment() {
+  export OPENQA_BASEDIR=$E2E_STATE OPENQA_CONFIG=$etc OPENQA_BASE_PORT=$E2E_BASE_PORT HOME=$E2E_STATE/home
+  export LC_ALL=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin no_proxy='*' NO_PROXY='*'
+  unset PERL5OPT PERL5LIB MOJO_LISTEN MOJO_MODE http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY
+}
+
+as_user() { # USER COMMAND...
+  local user=$1
+  shift
+  (cd / && exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@" 8>&- 9>&-)
+}
+
+sql() { # as the web UI's database user
+  "$postgres_bin/psql" -h "$postgres_socket" -U "$web_user" -d openqa -qAt -v ON_ERROR_STOP=1 "$@"
+}
+
+credentials() { read -r key secret <"$etc/credentials"; }
+
+api() { # METHOD PATH [PARAMETER=VALUE...]: a REST call as administrator
+  credentials
+  openqa-cli api --host "$url" --apikey "$key" --apisecret "$secret" -X "$@"
+}
+
+# Services: each in a session of its own, recorded as "pid start-time" so that a recycled pid is never signalled.
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+service_pid() { # NAME -> its pid, or nothing if it doesn't run
+  local pid started
+  [ -s "$pids/$1.pid" ] || return 0
+  read -r pid started <"$pids/$1.pid"
+  [ "$started" = "$(start_time "$pid")" ] || return 0
+  [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f1)" = Z ] || echo "$pid"
+}
+
+service_start() { # NAME USER COMMAND...
+  local name=$1 user=$2 pid log=$logs/$1.log prefix=()
+  shift 2
+  if [ -n "$(service_pid "$name")" ]; then return 0; fi
+  [ "$user" = root ] || prefix=(setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups)
+  : >>"$log"
+  chown "$user" "$log"
+  (cd / && exec setsid "${prefix[@]}" "$@" </dev/null >>"$log" 2>&1 8>&- 9>&-) &
+  pid=$!
+  echo "$pid $(start_time "$pid")" >"$pids/$name.pid"
+  say "started $name (pid $pid)"
+}
+
+service_stop() { # NAME [SIGNAL [SECONDS]]: then SIGKILL to what is left of its session
+  local name=$1 signal=${2:-TERM} pid rest deadline=$((SECONDS + ${3:-15}))
+  pid=$(service_pid "$name")
+  if [ -n "$pid" ]; then
+    kill "-$signal" "$pid" 2>/dev/null || true
+    while [ -n "$(service_pid "$name")" ] && [ $SECONDS -lt $deadline ]; do sleep 0.1; done
+    rest=$(ps -o pid= --sid "$pid" || true)
+    # shellcheck disable=SC2086
+    [ -z "$rest" ] || kill -KILL $rest 2>/dev/null || true
+    say "stopped $name (pid $pid)"
+  fi
+  rm -f "$pids/$name.pid"
+}
+
+wait_until() { # SECONDS COMMAND...: until the command succeeds
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [ $SECONDS -lt $deadline ] || return 1
+    sleep 0.2
+  done
+}
+answers() { curl -s -o /dev/null --max-time 2 "$1"; }
+
+# Workers. `worker_configure N CLASS [LINE...]` writes workers.ini and client.conf; the LINEs go into [global].
+worker_name() { echo "worker-$1"; }
+worker_configure() {
+  local n=$1 class=$2 config=$E2E_STATE/worker-$1 line
+  shift 2
+  mkdir -p "$config" "$project/pool/$n"
+  {
+    printf '%s\n' '[global]' "HOST = $url" "WORKER_CLASS = $class" 'WORKER_HOSTNAME = 127.0.0.1' 'LOG_LEVEL = debug'
+    # Assets by upload, not by path: that is what a worker on another host does.
+    printf '%s\n' "$@" | grep -q '^LOCAL_UPLOAD' || echo 'LOCAL_UPLOAD = 0'
+    for line in "$@"; do echo "$line"; done
+  } >"$config/workers.ini"
+  credentials
+  printf '[127.0.0.1]\nkey = %s\nsecret = %s\n' "$key" "$secret" >"$config/client.conf"
+}
+
+# `worker_start N COMMAND...` appends the flags that both workers know. E2E_WORKER marks every process of the worker.
+worker_mark() { echo "$E2E_STATE:$1"; }
+worker_start() {
+  local n=$1
+  shift
+  openqa_environment
+  OPENQA_CONFIG=$E2E_STATE/worker-$n E2E_WORKER=$(worker_mark "$n") \
+    service_start "$(worker_name "$n")" root "$@" --instance "$n" --verbose
+}
+reference_worker=("$openqa_scripts/worker")
+
+worker_stop() { # and what it left
+  local pid rest
+  service_stop "$(worker_name "$1")" TERM 60
+  worker_processes "$1" | while read -r pid rest; do
+    say "killing what worker $1 left: $pid $rest"
+    kill -KILL "$pid" 2>/dev/null || true
+  done
+}
+
+# worker_status N -> idle, running, broken, dead or nothing, as the web UI has it
+worker_status() {
+  { curl -sf "$url/api/v1/workers" || echo '{"workers": []}'; } | python3 -c '
+import json, sys
+for worker in json.load(sys.stdin)["workers"]:
+    if worker["instance"] == int(sys.argv[1]): print(worker["status"] if worker["connected"] else "dead")' "$1"
+}
+worker_is() { [ "$(worker_status "$1")" = "$2" ]; }
+
+# Processes that a worker left: those that carry its mark or work in its pool, one "PID COMMAND" a line, itself not.
+worker_processes() {
+  local n=$1 own pid
+  own=$(service_pid "$(worker_name "$n")")
+  for pid in /proc/[0-9]*; do
+    pid=${pid#/proc/}
+    if [ "$pid" = "${own:-0}" ] || [ "$pid" = $$ ]; then continue; fi
+    if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qxF "E2E_WORKER=$(worker_mark "$n")" ||
+      [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) == "$project/pool/$n"* ]]; then
+      echo "$pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null || true)"
+    fi
+  done
+}
+worker_has_no_processes() { [ -z "$(worker_processes "$1")" ]; }
