@@ -32,6 +32,7 @@ package actor Slot {
   private enum Happening: Sendable {
     case session(Int, WebUISession.Event)
     case command(Command)
+    case jobEnding
     case jobEnded
     case availability(String?)
   }
@@ -57,7 +58,8 @@ package actor Slot {
       clock: context.clock)
     sessions = context.settings.webUIs.map { webUI in
       let client = WebUIClient(
-        webUI, http: context.http, retry: context.settings.retry, logger: context.logger, clock: context.clock)
+        webUI.address, credentials: webUI.credentials, http: context.http, retry: context.settings.retry,
+        logger: context.logger, clock: context.clock)
       return WebUISession(
         client, webSockets: webSockets, registration: registration, timing: timing, logger: context.logger)
     }
@@ -119,6 +121,7 @@ package actor Slot {
     case .command(.kill): return .kill
     case .command(.finish): return .finish
     case .availability(let obstacle): return .availability(obstacle)
+    case .jobEnding: return .jobEnding
     case .jobEnded:
       stopJob = nil
       for action in state.handle(.availability(await obstacle())) { await perform(action) }
@@ -155,7 +158,8 @@ package actor Slot {
     stopJob = stop
     return JobRun(
       slot: context, session: sessions[webUI], client: await sessions[webUI].client,
-      webUI: context.settings.webUIs[webUI], workerID: workerID, stop: stop)
+      webUI: context.settings.webUIs[webUI], workerID: workerID, stop: stop,
+      isEnding: { [outbox] in outbox.yield(.jobEnding) })
   }
 
   private func name(_ webUI: Int) -> String { context.settings.webUIs[webUI].address.entry }

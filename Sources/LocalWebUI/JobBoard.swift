@@ -75,6 +75,12 @@ struct JobBoard: Sendable {
     workers[worker]?.job = nil
   }
 
+  /// Notes that a worker is offline, and takes the job back that it has not begun.
+  mutating func leave(_ worker: Int64) {
+    set(status: nil, of: worker)
+    if let job = workers[worker]?.job { unassign(job, from: worker) }
+  }
+
   /// Ends a job and frees its worker.
   mutating func finish(_ job: Int64, result: String?, reason: String?) {
     jobs[job]?.finish(result: result, reason: reason)

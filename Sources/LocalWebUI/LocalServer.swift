@@ -213,7 +213,7 @@ package actor LocalServer {
     }
     if sockets[worker] === socket {
       sockets[worker] = nil
-      board.set(status: nil, of: worker)
+      board.leave(worker)
     }
     out.yield(.disconnected(worker: worker))
   }
@@ -229,7 +229,7 @@ package actor LocalServer {
       for job in message["job_ids"]?.array ?? [] {
         if let id = JobInfo.id(of: job) { board.unassign(id, from: worker) }
       }
-    case "quit": board.set(status: nil, of: worker)
+    case "quit": board.leave(worker)
     default: break
     }
   }

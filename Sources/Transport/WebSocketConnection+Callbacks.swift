@@ -84,7 +84,7 @@ extension WebSocketConnection {
     guard phase == .open else { return 0 }
     let rest = lws_remaining_packet_payload(wsi)
     guard incoming.count + part.count + rest <= request.maxMessageBytes else {
-      return fail(wsi, 1009, .responseTooLarge, "a message is larger than \(request.maxMessageBytes) bytes")
+      return fail(1009, .responseTooLarge, "a message is larger than \(request.maxMessageBytes) bytes")
     }
     incoming.append(contentsOf: part)
     guard rest == 0, lws_is_final_fragment(wsi) != 0 else { return 0 }
@@ -92,18 +92,20 @@ extension WebSocketConnection {
     incoming = []
     if lws_frame_is_binary(wsi) != 0 { return 0 }
     guard let text = String(validating: message, as: UTF8.self) else {
-      return fail(wsi, 1007, .protocolViolation, "a text message is not UTF-8")
+      return fail(1007, .protocolViolation, "a text message is not UTF-8")
     }
     guard inbox.add(text) else {
-      return fail(wsi, 1008, .inboxOverflow, "messages arrive faster than they are taken")
+      return fail(1008, .inboxOverflow, "messages arrive faster than they are taken")
     }
     return 0
   }
 
-  private func fail(_ wsi: OpaquePointer, _ code: UInt16, _ kind: TransportError.Code, _ problem: String) -> Int32 {
+  private func fail(_ code: UInt16, _ kind: TransportError.Code, _ problem: String) -> Int32 {
     beginClose(code, "", error: TransportError(kind, "\(endpoint.description): \(problem)"))
     incoming = []
-    return sendClose(wsi)
+    // Sent when the socket can be written to: to end the connection here, in the middle of a frame, makes libwebsockets
+    // 4.1 go on with memory that it has freed.
+    return 0
   }
 
   private func write(_ wsi: OpaquePointer) -> Int32 {
