@@ -168,7 +168,7 @@ struct BadWebUITests {
     let bench = try await Workbench(through: { try Self.front($0, proxy) })
     try await proxy.wait().on(
       "POST", "/api/v1/workers", Self.answer(#"{"error":"no api key"}"#, status: "403 Forbidden"))
-    let wasAsked = try await bench.run { _ in
+    let wasAsked = try await bench.run(stopsHost: false) { _ in
       let line = try await bench.log.line(with: "not trying again")
       #expect(line.contains("403 response: no api key") && line.contains("client.conf"))
     }

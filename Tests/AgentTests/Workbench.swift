@@ -93,16 +93,19 @@ final class Workbench: Sendable {
   }
 
   /// Runs the host while `body` runs, then stops it and the web UI.
+  /// - Parameter stopsHost: false for a host that is to end by itself.
   /// - Returns: whether the host ended because it was asked to.
   @discardableResult
-  func run(_ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void) async throws -> Bool {
+  func run(
+    stopsHost: Bool = true, _ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void
+  ) async throws -> Bool {
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
     let environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"]
     let host = try await Host([settings], environment: environment, output: log.output)
     async let end = host.run(commands)
     let result: Result<Void, any Error>
     do { result = .success(try await body(feed)) } catch { result = .failure(error) }
-    feed.yield(.stop)
+    if stopsHost { feed.yield(.stop) }
     if case .failure = result { feed.yield(.kill) }
     let wasAsked = await end
     await web.stop()
