@@ -86,6 +86,8 @@ let package = Package(
       ]
     ),
 
+    library("LocalWebUI", ["HTTPServer", "OpenQAProtocol", "Support", systemPackage]),
+
     // Floor 6: the program.
     .executableTarget(
       name: "worker-agent",
@@ -125,7 +127,11 @@ let package = Package(
     tests("CommandServerClient", ["HTTPServer", "Transport"]),
     tests("Engines", ["Configuration", "OpenQAProtocol", systemPackage]),
     tests("Upload", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient", systemPackage]),
-    tests("Agent", ["Configuration", "HTTPServer", "OpenQAProtocol", "fake-isotovideo", systemPackage]),
+    tests(
+      "Agent",
+      ["Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", systemPackage]
+    ),
+    tests("LocalWebUI", ["OpenQAProtocol", "Support", "Transport", systemPackage]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

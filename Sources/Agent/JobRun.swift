@@ -26,6 +26,8 @@ struct JobRun: Sendable {
   let webUI: Settings.WebUI
   let workerID: Int64
   let stop: Latch<StopReason>
+  /// Called before the web UI hears that the job is over, and may give the next one.
+  let isEnding: @Sendable () -> Void
 
   /// Whether the job ended well, as far as the web UI says.
   func run(_ grabbed: JobInfo) async -> Bool {
@@ -217,6 +219,7 @@ struct JobRun: Sendable {
     call.expectsJSON = false
     // After a failure of the web UI one try has to do; the next registration frees the job as well.
     if !isCertain { call.tries = 1 }
+    isEnding()
     do {
       let result = try await client.send(call)["result"]?.scalar
       let shown = [result ?? end.result, end.reason].compactMap { $0 }.joined(separator: ", ")

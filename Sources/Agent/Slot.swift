@@ -32,6 +32,7 @@ package actor Slot {
   private enum Happening: Sendable {
     case session(Int, WebUISession.Event)
     case command(Command)
+    case jobEnding
     case jobEnded
     case availability(String?)
   }
@@ -119,6 +120,7 @@ package actor Slot {
     case .command(.kill): return .kill
     case .command(.finish): return .finish
     case .availability(let obstacle): return .availability(obstacle)
+    case .jobEnding: return .jobEnding
     case .jobEnded:
       stopJob = nil
       for action in state.handle(.availability(await obstacle())) { await perform(action) }
@@ -155,7 +157,8 @@ package actor Slot {
     stopJob = stop
     return JobRun(
       slot: context, session: sessions[webUI], client: await sessions[webUI].client,
-      webUI: context.settings.webUIs[webUI], workerID: workerID, stop: stop)
+      webUI: context.settings.webUIs[webUI], workerID: workerID, stop: stop,
+      isEnding: { [outbox] in outbox.yield(.jobEnding) })
   }
 
   private func name(_ webUI: Int) -> String { context.settings.webUIs[webUI].address.entry }

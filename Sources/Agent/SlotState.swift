@@ -11,6 +11,8 @@ package struct SlotState: Sendable, Hashable {
     case command(JobCommand, job: Int64, webUI: Int)
     case incompatible(webUI: Int)
     case disabled(webUI: Int)
+    /// The web UI is about to hear that the job is over: from then on it may give the next one.
+    case jobEnding
     case jobEnded
     /// Why no jobs can be taken at present; nil if they can.
     case availability(String?)
@@ -42,8 +44,10 @@ package struct SlotState: Sendable, Hashable {
   package enum Phase: Sendable, Hashable {
     /// Waits for a job. Becomes `busy` or `ended`.
     case idle
-    /// Runs a job. Becomes `idle` or `ended`.
+    /// Runs a job. Becomes `finishing`, `idle` or `ended`.
     case busy(job: Int64, webUI: Int)
+    /// Cleans up after a job, and may have been given the next. Becomes `busy`, `idle` or `ended`.
+    case finishing(next: JobInfo?, webUI: Int)
     /// Nothing comes after it.
     case ended
   }
@@ -70,8 +74,11 @@ package struct SlotState: Sendable, Hashable {
     switch event {
     case .grab(let job, let webUI):
       if let refusal = refusal(of: [job.id], from: webUI) { return refusal }
-      phase = .busy(job: job.id, webUI: webUI)
-      return [.start(job, webUI: webUI)]
+      if case .finishing = phase {
+        phase = .finishing(next: job, webUI: webUI)
+        return []
+      }
+      return start(job, webUI)
     case .grabSequence(let jobs, let webUI):
       if let refusal = refusal(of: jobs, from: webUI) { return refusal }
       return [.reject(jobs, reason: "this worker takes no sequences of jobs", webUI: webUI)]
@@ -85,9 +92,15 @@ package struct SlotState: Sendable, Hashable {
     case .disabled(let webUI):
       enabled.remove(webUI)
       return hasWebUI || phase != .idle ? [] : stop()
+    case .jobEnding:
+      if case .busy(_, let webUI) = phase { phase = .finishing(next: nil, webUI: webUI) }
+      return []
     case .jobEnded:
+      let finished = phase
       phase = .idle
-      return isStopping || !hasWebUI ? stop() : [.showStatus(now: false)]
+      if isStopping || !hasWebUI { return stop() }
+      guard case .finishing(let next?, let webUI) = finished else { return [.showStatus(now: false)] }
+      return refusal(of: [next.id], from: webUI) ?? start(next, webUI)
     case .availability(let reason):
       guard unavailability != reason else { return [] }
       unavailability = reason
@@ -95,22 +108,29 @@ package struct SlotState: Sendable, Hashable {
     case .stop: return stop()
     case .kill:
       isStopping = true
-      if case .busy = phase {
-        phase = .ended
-        return [.abandonJob, .end]
-      }
-      return stop()
+      if phase == .idle { return stop() }
+      phase = .ended
+      return [.abandonJob, .end]
     case .finish:
       isStopping = true
       return phase == .idle ? stop() : []
     }
   }
 
+  private mutating func start(_ job: JobInfo, _ webUI: Int) -> [Action] {
+    phase = .busy(job: job.id, webUI: webUI)
+    return [.start(job, webUI: webUI)]
+  }
+
   private mutating func stop() -> [Action] {
     isStopping = true
-    if case .busy = phase { return [.stopJob(.quit)] }
-    phase = .ended
-    return [.end]
+    switch phase {
+    case .busy: return [.stopJob(.quit)]
+    case .finishing: return []
+    case .idle, .ended:
+      phase = .ended
+      return [.end]
+    }
   }
 
   /// What to do about jobs that cannot be taken; nil if they can (protocol §3.2).
@@ -123,6 +143,10 @@ package struct SlotState: Sendable, Hashable {
       // Sent again because the grab crossed a status on its way.
       if jobs == [current] { return [] }
       return [.reject(jobs, reason: "already busy with job(s) \(current)", webUI: webUI)]
+    }
+    if case .finishing(let next?, let owner) = phase {
+      if next.id == jobs.first, jobs.count == 1, owner == webUI { return [] }
+      return [.reject(jobs, reason: "already busy with job(s) \(next.id)", webUI: webUI)]
     }
     if let unavailability { return [.reject(jobs, reason: unavailability, webUI: webUI)] }
     return nil

@@ -100,7 +100,13 @@ public enum Files {
     } catch {
       throw FileError("write", path, Errno(error))
     }
-    guard temporary.withPlatformString({ from in path.withPlatformString { rename(from, $0) } }) == 0 else {
+    try move(temporary, to: path)
+  }
+
+  /// Gives a file another name on the same file system, in the place of what had it.
+  /// - Throws: ``FileError``.
+  public static func move(_ source: FilePath, to path: FilePath) throws(FileError) {
+    guard source.withPlatformString({ from in path.withPlatformString { rename(from, $0) } }) == 0 else {
       throw FileError("rename to", path, Errno(rawValue: Glibc.errno))
     }
   }

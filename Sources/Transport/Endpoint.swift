@@ -53,6 +53,9 @@ struct Endpoint: Sendable, Hashable {
     }
   }
 
+  /// Whether TLS is spoken.
+  var isSecure: Bool { scheme == "https" || scheme == "wss" }
+
   /// Host and port for messages.
   var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }

@@ -5,12 +5,15 @@ import Support
 ///
 /// Redirects are answers, never followed. A request whose kept connection turns out to be dead before any byte of an
 /// answer is sent again on a new one, as HTTP clients do.
+///
+/// Files of multipart bodies are read on a thread of their own: a storage that hangs stops requests that have files, until
+/// their inactivity limit, and no others.
 public final class HTTPClient: Sendable {
   /// The queue and thread that a request uses; lanes never wait for each other.
   public enum Lane: Sendable, Hashable, CaseIterable {
     /// Short calls.
     case control
-    /// Uploads and downloads. Files are read on this lane's thread, so a storage that hangs stops this lane.
+    /// Uploads and downloads.
     case bulk
   }
 
@@ -46,9 +49,15 @@ public final class HTTPClient: Sendable {
   /// Starts the lanes' threads.
   /// - Throws: ``TransportError`` with code `system`.
   public init(_ configuration: Configuration = Configuration()) throws {
-    control = try TransferLane(name: "http-control", configuration)
+    let files: IOLane
     do {
-      bulk = try TransferLane(name: "http-bulk", configuration)
+      files = try IOLane(name: "http-files")
+    } catch {
+      throw TransportError(.system, "\(error)")
+    }
+    control = try TransferLane(name: "http-control", configuration, files: files)
+    do {
+      bulk = try TransferLane(name: "http-bulk", configuration, files: files)
     } catch {
       control.stop()
       throw error
@@ -62,7 +71,7 @@ public final class HTTPClient: Sendable {
 
   /// Sends `request` and waits for the complete answer.
   ///
-  /// A cancelled call ends at once and closes its connection; what the server has received by then stays received.
+  /// A cancelled call ends at once, and its connection is closed; what the server has received by then stays received.
   /// - Throws: ``TransportError``, or `CancellationError` if the task is cancelled.
   public func send(_ request: HTTPRequest, on lane: Lane = .control) async throws -> HTTPResponse {
     try await (lane == .control ? control : bulk).send(request)

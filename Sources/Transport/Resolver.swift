@@ -6,13 +6,13 @@ enum Resolver {
   /// The numeric addresses of `host` in the order in which to try them.
   /// - Throws: ``TransportError`` with code `resolve`, or `CancellationError`; then the look-up ends unheard.
   static func addresses(of host: String) async throws -> [String] {
-    let promise = Promise<[String]>()
+    let answer = Latch<Result<[String], any Error>>()
     do {
-      try ServiceThread.start(name: "resolver") { promise.resolve(Result { try lookUp(host) }) }
+      try ServiceThread.start(name: "resolver") { answer.open(with: Result { try lookUp(host) }) }
     } catch {
       throw TransportError(.system, "\(host): \(error)")
     }
-    return try await promise.valueUnlessCancelled
+    return try await answer.wait().get()
   }
 
   private static func lookUp(_ host: String) throws -> [String] {

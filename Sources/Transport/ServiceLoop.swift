@@ -8,13 +8,8 @@ import Support
 /// Work is done between two calls of `lws_service`, never inside a callback. The loop lives as long as the process, so
 /// no job is ever dropped.
 final class ServiceLoop: SerialExecutor {
-  private enum Work: Sendable {
-    case job(UnownedJob)
-    case action(@Sendable () -> Void)
-  }
-
   private struct State {
-    var work: [Work] = []
+    var jobs: [UnownedJob] = []
     var thread: pthread_t?
   }
 
@@ -35,9 +30,8 @@ final class ServiceLoop: SerialExecutor {
   /// The loop of this process, or why it could not be started.
   static let shared = Result { () throws(TransportError) in try ServiceLoop() }
 
-  /// Warnings and errors that libwebsockets logged since the last turn of the loop: often the only place that says why
-  /// a TLS handshake failed.
-  static let log = Guarded<[String]>([])
+  /// Warnings and errors that libwebsockets logged in this turn of the loop.
+  private static let log = Guarded<[String]>([])
 
   private let state = Guarded(State())
   // Of the context, other threads use only `lws_cancel_service`, which libwebsockets allows from any thread.
@@ -86,33 +80,33 @@ final class ServiceLoop: SerialExecutor {
     state.withLock { $0.thread = pthread_self() }
     while true {
       // Emptied after every return of lws_service, whatever woke it.
-      let work = state.withLock { state in
-        let work = state.work
-        state.work = []
-        return work
+      let jobs = state.withLock { state in
+        let jobs = state.jobs
+        state.jobs = []
+        return jobs
       }
-      for item in work {
-        switch item {
-        case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
-        case .action(let action): action()
-        }
-      }
+      for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
       lws_service(context, 0)
-      Self.log.withLock { $0.removeAll() }
+      _ = Self.takeLog()
+    }
+  }
+
+  /// What was logged since this was called last: often the only thing that says why a TLS handshake failed.
+  static func takeLog() -> [String] {
+    log.withLock { log in
+      let lines = log
+      log = []
+      return lines
     }
   }
 
   // MARK: Executor
 
-  func enqueue(_ job: consuming ExecutorJob) { add(.job(UnownedJob(job))) }
-
-  /// Runs `action` on the service thread, for callers that cannot wait.
-  func run(_ action: @escaping @Sendable () -> Void) { add(.action(action)) }
-
-  private func add(_ work: Work) {
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
     let isFirst = state.withLock { state in
-      state.work.append(work)
-      return state.work.count == 1
+      state.jobs.append(job)
+      return state.jobs.count == 1
     }
     if isFirst { lws_cancel_service(context) }
   }

@@ -4,26 +4,28 @@ import Glibc
 /// One request on one easy handle. Belongs to its lane's thread.
 final class Transfer {
   let order: TransferOrder
-  let easy: UnsafeMutableRawPointer
-  private let body: RequestBody?
+  let handle: UnsafeMutableRawPointer
+  private let body: BodyReader?
   private var headerList: UnsafeMutablePointer<curl_slist>?
   private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
   private var headers: [HTTPHeader] = []
+  private var headerBytes = 0
+  private var isHeadComplete = false
   private var received: [UInt8] = []
   private var failure: TransportError?
-  private let started = ContinuousClock.now
   /// When a byte last moved; `nil` until the connection stands.
   private var lastActivity: ContinuousClock.Instant?
 
-  /// Configures `easy` for `order`.
-  /// - Throws: ``TransportError`` with code `file`, `badURL` or `system`.
+  /// Configures `handle` for `order`.
+  /// - Parameter ask: passes on the body's demands for pieces of files, to be answered by ``supply(_:_:)``.
   init(
-    _ order: TransferOrder, _ easy: UnsafeMutableRawPointer, _ configuration: HTTPClient.Configuration
-  ) throws(TransportError) {
+    _ order: TransferOrder, _ handle: UnsafeMutableRawPointer, _ configuration: HTTPClient.Configuration,
+    ask: @escaping (BodyReader.Demand) -> Void
+  ) {
     self.order = order
-    self.easy = easy
+    self.handle = handle
     let request = order.request
-    body = try RequestBody(request.body)
+    body = order.body.map { BodyReader($0, ask: ask) }
     errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     set(CURLOPT_ERRORBUFFER, errorText)
     set(CURLOPT_URL, request.url)
@@ -52,24 +54,33 @@ final class Transfer {
   func result(_ code: CURLcode) -> Result<HTTPResponse, any Error> {
     if let failure { return .failure(failure) }
     guard code == CURLE_OK else { return .failure(error(code)) }
+    guard isHeadComplete else {
+      // To libcurl, a connection that is closed between header lines ends an answer without a body.
+      return .failure(TransportError(.closed, "\(order.endpoint.description): closed in the middle of the headers"))
+    }
     var status = 0
-    _ = ccurl_response_code(easy, &status)
+    _ = ccurl_response_code(handle, &status)
     return .success(HTTPResponse(status: status, headers: headers, body: received))
+  }
+
+  /// Takes the answer to the body's demand `number` and goes on sending.
+  func supply(_ number: Int, _ answer: Result<[UInt8], TransportError>) {
+    if body?.supply(number, answer) == true { curl_easy_pause(handle, CURLPAUSE_CONT) }
   }
 
   /// When to look at the limits again, if nothing happens until then.
   var nextLimit: ContinuousClock.Instant {
     let limits = order.request.limits
     let inactive = (lastActivity ?? .now) + limits.inactivity
-    guard let total = limits.total else { return inactive }
-    return min(inactive, started + total)
+    return min(inactive, order.deadline ?? inactive)
   }
 
   /// The error if a limit has passed at `now`.
   func overdue(_ now: ContinuousClock.Instant) -> TransportError? {
     let limits = order.request.limits
-    if let total = limits.total, now >= started + total {
-      return TransportError(.timedOut, "\(order.endpoint.description): no complete answer within \(total)")
+    if let deadline = order.deadline, now >= deadline {
+      return TransportError(
+        .timedOut, "\(order.endpoint.description): no complete answer within \(limits.total ?? .zero)")
     }
     if let lastActivity, now >= lastActivity + limits.inactivity {
       return TransportError(.timedOut, "\(order.endpoint.description): nothing moved for \(limits.inactivity)")
@@ -79,10 +90,10 @@ final class Transfer {
 
   // MARK: Options
 
-  private func set(_ option: CURLoption, _ value: String) { _ = ccurl_set_string(easy, option, value) }
-  private func set(_ option: CURLoption, _ value: Int) { _ = ccurl_set_long(easy, option, value) }
+  private func set(_ option: CURLoption, _ value: String) { _ = ccurl_set_string(handle, option, value) }
+  private func set(_ option: CURLoption, _ value: Int) { _ = ccurl_set_long(handle, option, value) }
   private func set(_ option: CURLoption, _ value: UnsafeMutableRawPointer?) {
-    _ = ccurl_set_pointer(easy, option, value)
+    _ = ccurl_set_pointer(handle, option, value)
   }
 
   private func setMethodAndBody() {
@@ -95,7 +106,7 @@ final class Transfer {
       // One way for all bodies: a POST of known length, under another name if need be.
       set(CURLOPT_POST, 1)
       if method != .post { set(CURLOPT_CUSTOMREQUEST, method.rawValue) }
-      _ = ccurl_set_offset(easy, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(body?.length ?? 0))
+      _ = ccurl_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(order.body?.length ?? 0))
       set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
     }
   }
@@ -104,7 +115,7 @@ final class Transfer {
     // A name with nothing after the colon removes what libcurl would send by itself.
     var lines = ["Expect:"]
     if !order.request.headers.contains(where: { $0.name.lowercased() == "content-type" }) {
-      lines.append("Content-Type:" + (body?.contentType.map { " " + $0 } ?? ""))
+      lines.append("Content-Type:" + (order.body.map { " " + $0.contentType } ?? ""))
     }
     // "Name;" is libcurl's way to say an empty value.
     lines += order.request.headers.map { $0.value.isEmpty ? "\($0.name);" : "\($0.name): \($0.value)" }
@@ -115,29 +126,28 @@ final class Transfer {
   private func setCallbacks() {
     let context = Unmanaged.passUnretained(self).toOpaque()
     set(CURLOPT_WRITEDATA, context)
-    _ = ccurl_set_transfer_function(easy, CURLOPT_WRITEFUNCTION) { bytes, _, count, context in
+    _ = ccurl_set_transfer_function(handle, CURLOPT_WRITEFUNCTION) { bytes, _, count, context in
       guard let transfer = Transfer.from(context) else { return 0 }
       return transfer.receive(UnsafeRawBufferPointer(start: bytes, count: count))
     }
     set(CURLOPT_HEADERDATA, context)
-    _ = ccurl_set_transfer_function(easy, CURLOPT_HEADERFUNCTION) { bytes, _, count, context in
+    _ = ccurl_set_transfer_function(handle, CURLOPT_HEADERFUNCTION) { bytes, _, count, context in
       guard let transfer = Transfer.from(context) else { return 0 }
-      transfer.receiveHeader(String(decoding: UnsafeRawBufferPointer(start: bytes, count: count), as: UTF8.self))
-      return count
+      return transfer.receiveHeader(UnsafeRawBufferPointer(start: bytes, count: count))
     }
     set(CURLOPT_PREREQDATA, context)
-    _ = ccurl_set_prerequest_function(easy) { context, _, _, _, _ in
+    _ = ccurl_set_prerequest_function(handle) { context, _, _, _, _ in
       Transfer.from(context)?.lastActivity = .now
       return CURL_PREREQFUNC_OK
     }
     guard body != nil else { return }
     set(CURLOPT_READDATA, context)
-    _ = ccurl_set_transfer_function(easy, CURLOPT_READFUNCTION) { bytes, size, count, context in
+    _ = ccurl_set_transfer_function(handle, CURLOPT_READFUNCTION) { bytes, size, count, context in
       guard let transfer = Transfer.from(context) else { return Int(CURL_READFUNC_ABORT) }
-      return transfer.supply(UnsafeMutableRawBufferPointer(start: bytes, count: size * count))
+      return transfer.send(UnsafeMutableRawBufferPointer(start: bytes, count: size * count))
     }
     set(CURLOPT_SEEKDATA, context)
-    _ = ccurl_set_seek_function(easy) { context, offset, _ in
+    _ = ccurl_set_seek_function(handle) { context, offset, _ in
       Transfer.from(context)?.body?.seek(to: Int(offset))
       return CURL_SEEKFUNC_OK
     }
@@ -161,18 +171,35 @@ final class Transfer {
     return bytes.count
   }
 
-  private func receiveHeader(_ line: String) {
+  private func receiveHeader(_ bytes: UnsafeRawBufferPointer) -> Int {
     lastActivity = .now
-    // Each status line begins anew: what an interim answer (1xx) said is not the answer's.
-    if line.hasPrefix("HTTP/") { return headers.removeAll() }
-    guard let colon = line.utf8.firstIndex(of: UInt8(ascii: ":")) else { return }
-    headers.append(HTTPHeader(String(line[..<colon]), line[colon...].dropFirst().trimmed))
+    headerBytes += bytes.count
+    guard headerBytes <= 256 << 10 else {
+      failure = TransportError(.responseTooLarge, "\(order.endpoint.description): the answer's headers do not end")
+      return 0
+    }
+    let line = String(decoding: bytes, as: UTF8.self)
+    if line.hasPrefix("HTTP/") {
+      // Each status line begins anew: what an interim answer (1xx) said is not the answer's.
+      headers.removeAll()
+      isHeadComplete = false
+    } else if let colon = line.utf8.firstIndex(of: UInt8(ascii: ":")) {
+      headers.append(HTTPHeader(String(line[..<colon]), line[colon...].dropFirst().trimmed))
+    } else if line.trimmed.isEmpty {
+      isHeadComplete = true
+    }
+    return bytes.count
   }
 
-  private func supply(_ buffer: UnsafeMutableRawBufferPointer) -> Int {
-    lastActivity = .now
+  private func send(_ buffer: UnsafeMutableRawBufferPointer) -> Int {
     do throws(TransportError) {
-      return try body?.read(into: buffer) ?? 0
+      switch try body?.read(into: buffer) ?? .end {
+      case .copied(let count):
+        lastActivity = .now
+        return count
+      case .wait: return Int(CURL_READFUNC_PAUSE)
+      case .end: return 0
+      }
     } catch {
       failure = error
       return Int(CURL_READFUNC_ABORT)
@@ -210,11 +237,11 @@ extension Duration {
   }
 }
 
-extension Substring {
+extension StringProtocol {
   /// Without blanks and line ends around it.
   fileprivate var trimmed: String {
     let isBlank: (Character) -> Bool = { $0 == " " || $0 == "\t" || $0.isNewline }
-    var rest = drop(while: isBlank)
+    var rest = drop(while: isBlank)[...]
     while let last = rest.last, isBlank(last) { rest.removeLast() }
     return String(rest)
   }

@@ -1,28 +1,26 @@
-import CCurl
-import Glibc
 import Support
 
 /// One thread with a libcurl multi handle, and the mailbox that leads to it.
 final class TransferLane: Sendable {
-  /// What a lane is asked to do.
+  /// What a lane's thread is told.
   enum Command: Sendable {
     case start(TransferOrder)
-    case cancel(ObjectIdentifier)
+    case cancel(TransferOrder)
+    case supply(TransferOrder, number: Int, Result<[UInt8], TransportError>)
     case stop
   }
 
-  private let configuration: HTTPClient.Configuration
-  private let mailbox = Mailbox<Command>()
-  private let multi: MultiHandle
-  private let end = Promise<Void>()
+  private let mailbox: TransferMailbox
+  private let files: IOLane
+  private let end = Latch<Void>()
 
-  init(name: String, _ configuration: HTTPClient.Configuration) throws {
-    self.configuration = configuration
-    multi = try MultiHandle(configuration)
+  init(name: String, _ configuration: HTTPClient.Configuration, files: IOLane) throws {
+    self.files = files
+    mailbox = TransferMailbox(try MultiHandle(configuration))
     do {
-      try ServiceThread.start(name: name) { [mailbox, multi, end, configuration] in
-        TransferLoop(mailbox, multi, configuration).run()
-        end.succeed(())
+      try ServiceThread.start(name: name) { [mailbox, end] in
+        TransferLoop(mailbox, configuration, files).run()
+        end.open(with: ())
       }
     } catch {
       throw TransportError(.system, "\(error)")
@@ -31,63 +29,52 @@ final class TransferLane: Sendable {
 
   func send(_ request: HTTPRequest) async throws -> HTTPResponse {
     try Task.checkCancellation()
-    let order = try TransferOrder(request)
-    // The start is in the mailbox before the cancellation handler exists, so a cancel never overtakes it.
-    guard post(.start(order)) else { throw order.shutDown }
-    return try await withTaskCancellationHandler {
-      try await order.answer.value
-    } onCancel: {
-      _ = post(.cancel(ObjectIdentifier(order)))
-    }
-  }
-
-  func stop() { _ = post(.stop) }
-
-  func ended() async { _ = try? await end.value }
-
-  private func post(_ command: Command) -> Bool {
-    guard mailbox.post(command) else { return false }
-    multi.wake()
-    return true
-  }
-}
-
-/// A request on its way to a lane, and the promise of its answer.
-final class TransferOrder: Sendable {
-  let request: HTTPRequest
-  let endpoint: Endpoint
-  let answer = Promise<HTTPResponse>()
-
-  var shutDown: TransportError { TransportError(.shutDown, "\(endpoint.description): client shut down") }
-
-  init(_ request: HTTPRequest) throws(TransportError) {
-    self.request = request
-    endpoint = try Endpoint(request.url, schemes: ["http": 80, "https": 443])
+    let endpoint = try Endpoint(request.url, schemes: ["http": 80, "https": 443])
     if let header = request.headers.first(where: { !$0.isSendable }) {
       throw TransportError(.badURL, "\(endpoint.description): header \(header.name.debugDescription) cannot be sent")
     }
+    let order = TransferOrder(request, endpoint, try await prepare(request))
+    guard mailbox.post(.start(order)) else { throw order.shutDown }
+    do {
+      return try await order.answer.wait().get()
+    } catch is CancellationError {
+      _ = mailbox.post(.cancel(order))
+      throw CancellationError()
+    }
+  }
+
+  func stop() { _ = mailbox.post(.stop) }
+
+  /// Returns when the thread has ended.
+  func ended() async { try? await end.wait() }
+
+  private func prepare(_ request: HTTPRequest) async throws -> RequestBody? {
+    guard request.body.hasFiles else { return try RequestBody(request.body) }
+    do {
+      return try await files.run(limit: request.limits.inactivity) { try RequestBody(request.body) }
+    } catch let error as IOLane.TimedOut {
+      throw TransportError(.file, "cannot read the files to send: \(error)")
+    }
   }
 }
 
-/// Owns the `CURLM`.
-final class MultiHandle: @unchecked Sendable {
-  // Sendable is proven by libcurl's rules: all calls are made by the lane's thread, but `curl_multi_wakeup`, which may
-  // be called from any thread, and the clean-up, when nobody holds the handle any more.
-  let pointer: UnsafeMutableRawPointer
+/// A request on its way through a lane, and what becomes of it.
+final class TransferOrder: Sendable {
+  let request: HTTPRequest
+  let endpoint: Endpoint
+  let body: RequestBody?
+  let answer = Latch<Result<HTTPResponse, any Error>>()
+  private let placed = ContinuousClock.now
 
-  private static let isLibraryReady = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
-
-  init(_ configuration: HTTPClient.Configuration) throws(TransportError) {
-    guard Self.isLibraryReady, let pointer = curl_multi_init() else {
-      throw TransportError(.system, "libcurl cannot be initialised: out of memory")
-    }
-    self.pointer = pointer
-    _ = ccurl_multi_set_long(pointer, CURLMOPT_MAX_TOTAL_CONNECTIONS, configuration.connectionsPerLane)
-    _ = ccurl_multi_set_long(pointer, CURLMOPT_MAX_HOST_CONNECTIONS, configuration.connectionsPerHost)
-    _ = ccurl_multi_set_long(pointer, CURLMOPT_MAXCONNECTS, configuration.connectionsPerLane)
+  init(_ request: HTTPRequest, _ endpoint: Endpoint, _ body: RequestBody?) {
+    self.request = request
+    self.endpoint = endpoint
+    self.body = body
   }
 
-  deinit { curl_multi_cleanup(pointer) }
+  /// When the answer must be complete.
+  var deadline: ContinuousClock.Instant? { request.limits.total.map { placed + $0 } }
 
-  func wake() { curl_multi_wakeup(pointer) }
+  /// The error when the client ends first.
+  var shutDown: TransportError { TransportError(.shutDown, "\(endpoint.description): client shut down") }
 }

@@ -1,24 +1,25 @@
 import CCurl
 import Glibc
+import Support
 
 /// The life of a lane's thread: takes commands, lets libcurl work, delivers what is finished, watches the limits.
 final class TransferLoop {
-  private let mailbox: Mailbox<TransferLane.Command>
-  private let multi: MultiHandle
+  private let mailbox: TransferMailbox
+  private let multi: UnsafeMutableRawPointer
   private let configuration: HTTPClient.Configuration
+  private let files: IOLane
   private var transfers: [ObjectIdentifier: Transfer] = [:]
   private var transfersByHandle: [UnsafeMutableRawPointer: Transfer] = [:]
-  private var idle: [UnsafeMutableRawPointer] = []
+  private var idleHandles: [UnsafeMutableRawPointer] = []
   private var isStopping = false
   /// No transfer's limit is nearer than this. Activity only moves limits away, so it is looked at again when reached.
   private var nextLimit: ContinuousClock.Instant?
 
-  init(
-    _ mailbox: Mailbox<TransferLane.Command>, _ multi: MultiHandle, _ configuration: HTTPClient.Configuration
-  ) {
+  init(_ mailbox: TransferMailbox, _ configuration: HTTPClient.Configuration, _ files: IOLane) {
     self.mailbox = mailbox
-    self.multi = multi
+    multi = mailbox.multi.pointer
     self.configuration = configuration
+    self.files = files
   }
 
   func run() {
@@ -26,51 +27,48 @@ final class TransferLoop {
     while !isStopping {
       for command in mailbox.take() { perform(command) }
       var running: Int32 = 0
-      curl_multi_perform(multi.pointer, &running)
+      curl_multi_perform(multi, &running)
       deliver()
       enforceLimits()
-      if !isStopping { curl_multi_poll(multi.pointer, nil, 0, waitMilliseconds, nil) }
+      if !isStopping { curl_multi_poll(multi, nil, 0, waitMilliseconds, nil) }
     }
-    let refused = mailbox.close()
     for transfer in transfers.values { finish(transfer, .failure(transfer.order.shutDown)) }
-    for case .start(let order) in refused { order.answer.fail(order.shutDown) }
-    for easy in idle { curl_easy_cleanup(easy) }
+    for case .start(let order) in mailbox.take(closing: true) { order.answer.open(with: .failure(order.shutDown)) }
+    for handle in idleHandles { curl_easy_cleanup(handle) }
   }
 
   private func perform(_ command: TransferLane.Command) {
     switch command {
     case .start(let order): start(order)
-    case .cancel(let id):
-      if let transfer = transfers[id] { finish(transfer, .failure(CancellationError())) }
+    case .cancel(let order):
+      if let transfer = transfers[ObjectIdentifier(order)] { finish(transfer, .failure(CancellationError())) }
+    case .supply(let order, let number, let answer):
+      if let transfer = transfers[ObjectIdentifier(order)] { transfer.supply(number, answer) }
     case .stop: isStopping = true
     }
   }
 
   private func start(_ order: TransferOrder) {
-    guard let easy = idle.popLast() ?? curl_easy_init() else {
-      order.answer.fail(outOfMemory(order))
+    let outOfMemory = TransportError(.system, "\(order.endpoint.description): libcurl is out of memory")
+    guard let handle = idleHandles.popLast() ?? curl_easy_init() else {
+      order.answer.open(with: .failure(outOfMemory))
       return
     }
-    do {
-      let transfer = try Transfer(order, easy, configuration)
-      transfers[ObjectIdentifier(order)] = transfer
-      transfersByHandle[easy] = transfer
-      guard curl_multi_add_handle(multi.pointer, easy) == CURLM_OK else {
-        return finish(transfer, .failure(outOfMemory(order)))
-      }
-      note(transfer.nextLimit)
-    } catch {
-      recycle(easy)
-      order.answer.fail(error)
+    let transfer = Transfer(order, handle, configuration) { [files, mailbox] demand in
+      files.submit { _ = mailbox.post(.supply(order, number: demand.number, demand.meet())) }
     }
+    transfers[ObjectIdentifier(order)] = transfer
+    transfersByHandle[handle] = transfer
+    guard curl_multi_add_handle(multi, handle) == CURLM_OK else { return finish(transfer, .failure(outOfMemory)) }
+    note(transfer.nextLimit)
   }
 
   private func deliver() {
     var left: Int32 = 0
-    while let message = curl_multi_info_read(multi.pointer, &left) {
-      guard message.pointee.msg == CURLMSG_DONE, let easy = message.pointee.easy_handle else { continue }
+    while let message = curl_multi_info_read(multi, &left) {
+      guard message.pointee.msg == CURLMSG_DONE, let handle = message.pointee.easy_handle else { continue }
       let code = ccurl_message_result(message)
-      if let transfer = transfersByHandle[easy] { finish(transfer, transfer.result(code)) }
+      if let transfer = transfersByHandle[handle] { finish(transfer, transfer.result(code)) }
     }
   }
 
@@ -99,19 +97,15 @@ final class TransferLoop {
 
   private func finish(_ transfer: Transfer, _ result: Result<HTTPResponse, any Error>) {
     transfers[ObjectIdentifier(transfer.order)] = nil
-    transfersByHandle[transfer.easy] = nil
-    curl_multi_remove_handle(multi.pointer, transfer.easy)
-    recycle(transfer.easy)
-    transfer.order.answer.resolve(result)
-  }
-
-  private func recycle(_ easy: UnsafeMutableRawPointer) {
-    curl_easy_reset(easy)
-    if idle.count < configuration.connectionsPerLane { idle.append(easy) } else { curl_easy_cleanup(easy) }
-  }
-
-  private func outOfMemory(_ order: TransferOrder) -> TransportError {
-    TransportError(.system, "\(order.endpoint.description): libcurl is out of memory")
+    transfersByHandle[transfer.handle] = nil
+    curl_multi_remove_handle(multi, transfer.handle)
+    if idleHandles.count < configuration.connectionsPerLane {
+      curl_easy_reset(transfer.handle)
+      idleHandles.append(transfer.handle)
+    } else {
+      curl_easy_cleanup(transfer.handle)
+    }
+    transfer.order.answer.open(with: result)
   }
 }
 

@@ -17,7 +17,7 @@ extension WebSocketConnection {
       self.wsi = wsi
       phase = .open
       lastReceived = .now
-      opened.succeed(())
+      opened.open(with: .success(()))
     case LWS_CALLBACK_CLIENT_RECEIVE_PONG: lastReceived = .now
     case LWS_CALLBACK_CLIENT_RECEIVE: return receive(wsi, input)
     case LWS_CALLBACK_CLIENT_WRITEABLE: return write(wsi)
@@ -84,7 +84,7 @@ extension WebSocketConnection {
     guard phase == .open else { return 0 }
     let rest = lws_remaining_packet_payload(wsi)
     guard incoming.count + part.count + rest <= request.maxMessageBytes else {
-      return fail(wsi, 1009, .responseTooLarge, "a message is larger than \(request.maxMessageBytes) bytes")
+      return fail(1009, .responseTooLarge, "a message is larger than \(request.maxMessageBytes) bytes")
     }
     incoming.append(contentsOf: part)
     guard rest == 0, lws_is_final_fragment(wsi) != 0 else { return 0 }
@@ -92,18 +92,20 @@ extension WebSocketConnection {
     incoming = []
     if lws_frame_is_binary(wsi) != 0 { return 0 }
     guard let text = String(validating: message, as: UTF8.self) else {
-      return fail(wsi, 1007, .protocolViolation, "a text message is not UTF-8")
+      return fail(1007, .protocolViolation, "a text message is not UTF-8")
     }
     guard inbox.add(text) else {
-      return fail(wsi, 1008, .inboxOverflow, "messages arrive faster than they are taken")
+      return fail(1008, .inboxOverflow, "messages arrive faster than they are taken")
     }
     return 0
   }
 
-  private func fail(_ wsi: OpaquePointer, _ code: UInt16, _ kind: TransportError.Code, _ problem: String) -> Int32 {
+  private func fail(_ code: UInt16, _ kind: TransportError.Code, _ problem: String) -> Int32 {
     beginClose(code, "", error: TransportError(kind, "\(endpoint.description): \(problem)"))
     incoming = []
-    return sendClose(wsi)
+    // Sent when the socket can be written to: to end the connection here, in the middle of a frame, makes libwebsockets
+    // 4.1 go on with memory that it has freed.
+    return 0
   }
 
   private func write(_ wsi: OpaquePointer) -> Int32 {
@@ -115,20 +117,22 @@ extension WebSocketConnection {
         buffer.baseAddress.map { lws_write(wsi, $0 + padding, buffer.count - padding, LWS_WRITE_TEXT) } ?? -1
       }
       guard written >= message.bytes.count - padding else {
-        message.sent.fail(lossError())
+        message.sent.open(with: .failure(lossError()))
         return -1
       }
-      message.sent.succeed(())
+      message.sent.open(with: .success(()))
       if !outgoing.isEmpty || closing != nil { lws_callback_on_writable(wsi) }
       return 0
     }
-    return closing == nil ? 0 : sendClose(wsi)
+    return sendClose(wsi)
   }
 
   private func sendClose(_ wsi: OpaquePointer) -> Int32 {
-    guard let closing else { return -1 }
-    var reason = Array(closing.reason.utf8)
-    lws_close_reason(wsi, lws_close_status(rawValue: UInt32(closing.code)), &reason, reason.count)
+    // Once is enough: to end the callback with an error again would not wait for the peer's close frame.
+    guard let frame = closing else { return 0 }
+    closing = nil
+    var reason = Array(frame.reason.utf8)
+    lws_close_reason(wsi, lws_close_status(rawValue: UInt32(frame.code)), &reason, reason.count)
     return -1
   }
 
@@ -142,13 +146,16 @@ extension WebSocketConnection {
   }
 
   private func connectError(_ text: String) -> TransportError {
-    let log = ServiceLoop.log.withLock { $0 }
-    if let line = log.last(where: { $0.contains("SSL error: ") }), let start = line.firstRange(of: "SSL error: ") {
+    // What was logged last was logged about this connection: the report follows at once.
+    let log = ServiceLoop.takeLog()
+    if endpoint.isSecure, let line = log.last(where: { $0.contains("SSL error: ") }),
+      let start = line.firstRange(of: "SSL error: ")
+    {
       let reason = line[start.upperBound...].split(separator: " (").first ?? "handshake failed"
       return TransportError(.tls, "\(endpoint.description): TLS: \(reason)")
     }
     let kind: TransportError.Code =
-      if text.contains("SSL") || text.contains("cert") {
+      if endpoint.isSecure && (text.contains("SSL") || text.contains("cert")) {
         .tls
       } else if text.hasPrefix("HS:") {
         .protocolViolation

@@ -1,5 +1,6 @@
 import CWebSockets
 import Glibc
+import Support
 
 /// An open WebSocket, isolated to the process's WebSocket thread. Take its ``messages``, ``send(_:)`` to it, and
 /// ``close(code:reason:)`` it.
@@ -29,8 +30,8 @@ public actor WebSocketConnection {
   let endpoint: Endpoint
   let loop: ServiceLoop
   let inbox: WebSocketInbox
-  let opened = Promise<Void>()
-  let end = Promise<WebSocketClose>()
+  let opened = Latch<Result<Void, any Error>>()
+  let end = Latch<WebSocketClose>()
   private let policy: IdlePolicy
 
   var phase = Phase.connecting
@@ -39,7 +40,7 @@ public actor WebSocketConnection {
   var outgoing: [OutgoingMessage] = []
   /// The parts received of a message that is not complete yet.
   var incoming: [UInt8] = []
-  /// What this side closes with.
+  /// The close frame that this side has yet to send.
   var closing: (code: UInt16, reason: String)?
   /// What is known about the end before libwebsockets announces it.
   var expectedClose: WebSocketClose?
@@ -61,7 +62,7 @@ public actor WebSocketConnection {
     try Task.checkCancellation()
     var info = lws_client_connect_info()
     info.port = Int32(endpoint.port)
-    if ["wss", "https"].contains(endpoint.scheme) { info.ssl_connection = Int32(LCCSCF_USE_SSL.rawValue) }
+    if endpoint.isSecure { info.ssl_connection = Int32(LCCSCF_USE_SSL.rawValue) }
     info.ssl_connection |= Int32(LCCSCF_HTTP_NO_FOLLOW_REDIRECT.rawValue)
     info.ietf_version_or_minus_one = -1
     info.opaque_user_data = UnsafeMutableRawPointer(bitPattern: id)
@@ -89,10 +90,11 @@ public actor WebSocketConnection {
       finish(WebSocketClose(error: TransportError(.connect, "\(endpoint.description): cannot connect")))
       loop.unregister(self)
     }
-    try await withTaskCancellationHandler {
-      try await opened.value
-    } onCancel: {
-      loop.run { self.assumeIsolated { $0.abandon() } }
+    do {
+      try await opened.wait().get()
+    } catch is CancellationError {
+      abandon()
+      throw CancellationError()
     }
   }
 
@@ -106,10 +108,11 @@ public actor WebSocketConnection {
     let message = OutgoingMessage(text)
     outgoing.append(message)
     lws_callback_on_writable(wsi)
-    try await withTaskCancellationHandler {
-      try await message.sent.value
-    } onCancel: {
-      loop.run { self.assumeIsolated { $0.withdraw(message) } }
+    do {
+      try await message.sent.wait().get()
+    } catch is CancellationError {
+      outgoing.removeAll { $0 === message }
+      throw CancellationError()
     }
   }
 
@@ -127,22 +130,14 @@ public actor WebSocketConnection {
   /// - Returns: how it ended; if the waiting task is cancelled, at once an end with an error of code `shutDown`.
   public nonisolated func closure() async -> WebSocketClose {
     do {
-      return try await end.valueUnlessCancelled
+      return try await end.wait()
     } catch {
       return WebSocketClose(error: TransportError(.shutDown, "\(endpoint.description): no longer waited for"))
     }
   }
 
-  private func withdraw(_ message: OutgoingMessage) {
-    guard let index = outgoing.firstIndex(where: { $0 === message }) else { return }
-    outgoing.remove(at: index)
-    message.sent.fail(CancellationError())
-  }
-
-  /// Gives up an attempt whose caller is gone.
+  /// Gives up an attempt whose caller is gone, even if it has succeeded meanwhile.
   private func abandon() {
-    guard phase == .connecting else { return }
-    opened.fail(CancellationError())
     finish(WebSocketClose(error: TransportError(.shutDown, "\(endpoint.description): connection attempt cancelled")))
     if let wsi { cwebsockets_kill(wsi) }
   }
@@ -163,12 +158,12 @@ public actor WebSocketConnection {
     guard phase != .closed else { return }
     phase = .closed
     let error = close.error ?? TransportError(.closed, "\(endpoint.description): the WebSocket connection is closed")
-    opened.fail(refusal ?? error as any Error)
-    for message in outgoing { message.sent.fail(error) }
+    opened.open(with: .failure(refusal ?? error))
+    for message in outgoing { message.sent.open(with: .failure(error)) }
     outgoing = []
     incoming = []
     inbox.finish()
-    end.succeed(close)
+    end.open(with: close)
   }
 }
 
@@ -176,7 +171,7 @@ public actor WebSocketConnection {
 final class OutgoingMessage: Sendable {
   /// The payload after the room that libwebsockets wants for its header.
   let bytes: [UInt8]
-  let sent = Promise<Void>()
+  let sent = Latch<Result<Void, any Error>>()
 
   init(_ text: String) {
     bytes = [UInt8](repeating: 0, count: cwebsockets_padding()) + Array(text.utf8)

@@ -8,7 +8,7 @@ final class WebSocketInbox: Sendable {
     var first = 0
     var bytes = 0
     var isFinished = false
-    var waiter: Promise<String?>?
+    var waiter: Latch<String?>?
 
     mutating func takeFirst() -> String? {
       guard first < messages.count else { return nil }
@@ -39,7 +39,7 @@ final class WebSocketInbox: Sendable {
     while true {
       enum Outcome {
         case kept, full
-        case hand(Promise<String?>)
+        case hand(Latch<String?>)
       }
       let outcome: Outcome = state.withLock { state in
         if let waiter = state.waiter {
@@ -55,7 +55,7 @@ final class WebSocketInbox: Sendable {
       case .kept: return true
       case .full: return false
       // A waiter that was cancelled meanwhile does not take it.
-      case .hand(let waiter): if waiter.succeed(message) { return true }
+      case .hand(let waiter): if waiter.open(with: message) { return true }
       }
     }
   }
@@ -68,29 +68,31 @@ final class WebSocketInbox: Sendable {
       state.waiter = nil
       return waiter
     }
-    waiter?.succeed(nil)
+    waiter?.open(with: nil)
   }
 
   /// The next message; `nil` at the end or when the task is cancelled.
   func next() async -> String? {
-    let promise = Promise<String?>()
-    let other: Promise<String?>? = state.withLock { state in
+    let latch = Latch<String?>()
+    let other: Latch<String?>? = state.withLock { state in
       if let message = state.takeFirst() {
-        promise.succeed(message)
+        latch.open(with: message)
       } else if state.isFinished {
-        promise.succeed(nil)
+        latch.open(with: nil)
       } else {
         let other = state.waiter
-        state.waiter = promise
+        state.waiter = latch
         return other
       }
       return nil
     }
-    other?.succeed(nil)
-    return await withTaskCancellationHandler {
-      (try? await promise.value) ?? nil
-    } onCancel: {
-      promise.succeed(nil)
+    other?.open(with: nil)
+    do {
+      return try await latch.wait()
+    } catch {
+      // Cancelled. A message that came at the same time is not lost.
+      latch.open(with: nil)
+      return latch.value ?? nil
     }
   }
 }

@@ -4,7 +4,7 @@ package import SystemPackage
 /// Which files of a pool are uploaded when a job has ended, and under which names (protocol §7, "Logs").
 package enum LogFiles {
   private static let fixed = [
-    "autoinst-log.txt", "worker-log.txt", "worker_packages.txt", "sut_packages.txt", "vars.json", "serial0",
+    "vars.json", "autoinst-log.txt", "worker-log.txt", "worker_packages.txt", "sut_packages.txt", "serial0",
     "video_time.vtt", "serial_terminal.txt", "virtio_console.log", "virtio_console1.log", "virtio_console_user.log",
   ]
 

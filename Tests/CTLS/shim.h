@@ -1,4 +1,3 @@
 #pragma once
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <openssl/ssl.h>

@@ -32,7 +32,7 @@ struct CommandServerTests {
         ]}
         """, port: try await freePort())
     await run.line(with: "ready")
-    let socket = try await WebSocketClient().connect(WebSocketRequest(url: "ws://127.0.0.1:\(run.port)/token/ws"))
+    let socket = try await WebSocketClient().connect(WebSocketRequest("ws://127.0.0.1:\(run.port)/token/ws"))
     var messages = socket.messages.makeAsyncIterator()
     func next() async throws -> JSON? { try await messages.next().map { try JSON(parsing: $0) } }
 

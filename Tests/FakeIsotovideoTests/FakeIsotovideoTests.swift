@@ -1,6 +1,7 @@
 import Foundation
 import HTTPServer
 import Support
+import SystemPackage
 import Testing
 
 @Suite(.timeLimit(.minutes(1)))
@@ -67,9 +68,9 @@ struct FakeIsotovideoTests {
       """
     let run = try FakeRun(scenario: scenario)
     #expect(await run.exitCode() == 0)
-    let names = try Files.names(in: run.folder.path.appending("testresults")).filter { $0.hasSuffix(".png") }
+    let names = try Files.names(in: run.pool.appending("testresults")).filter { $0.hasSuffix(".png") }
     #expect(names.count == 22)
-    let digests = try Set(names.map { try Files.digest(.md5, of: run.folder.path.appending("testresults/\($0)")) })
+    let digests = try Set(names.map { try Files.digest(.md5, of: run.pool.appending("testresults/\($0)")) })
     #expect(digests.count == 21)
     let check = """
       import struct, sys, zlib
@@ -85,7 +86,7 @@ struct FakeIsotovideoTests {
           at += 12 + length
         print(size)
       """
-    let folder = run.folder.path.string
+    let folder = run.pool.string
     let sizes = try await output(
       of: "python3",
       ["-c", check] + names.flatMap { ["\(folder)/testresults/\($0)", "\(folder)/testresults/.thumbs/\($0)"] })
@@ -96,7 +97,7 @@ struct FakeIsotovideoTests {
     let run = try FakeRun(
       scenario: #"{"setup": [{"write": "live_log"}, {"screenshot": {}}, {"log": "shown"}, {"hang": true}]}"#)
     await run.line(with: "shown")
-    let link = run.folder.path.appending("qemuscreenshot/last.png").string
+    let link = run.pool.appending("qemuscreenshot/last.png").string
     let target = try FileManager.default.destinationOfSymbolicLink(atPath: link)
     #expect(target.wholeMatch(of: /\d+\.\d{6}\.png/) != nil)
     #expect(FileManager.default.fileExists(atPath: link))
@@ -117,9 +118,9 @@ struct FakeIsotovideoTests {
     #expect(
       try run.files()
         == ["autoinst-status.json", "big", "link", "log", "testresults/", "testresults/test_order.json", "vars.json"])
-    #expect(try Files.read(run.folder.path.appending("testresults/test_order.json")) == Array("[{".utf8))
-    #expect(try Files.read(run.folder.path.appending("log")) == Array("ab".utf8))
-    #expect(Files.status(of: run.folder.path.appending("link"))?.size == 100_001)
+    #expect(try Files.read(run.pool.appending("testresults/test_order.json")) == Array("[{".utf8))
+    #expect(try Files.read(run.pool.appending("log")) == Array("ab".utf8))
+    #expect(Files.status(of: run.pool.appending("link"))?.size == 100_001)
     #expect(try run.json("vars.json")?["ADDED"] == 1)
   }
 
@@ -163,7 +164,7 @@ struct FakeIsotovideoTests {
         """)
     #expect(await run.exitCode() == 0)
     func pids(_ name: String) throws -> [pid_t] {
-      String(decoding: try Files.read(run.folder.path.appending(name)) ?? [], as: UTF8.self).split(separator: "\n")
+      String(decoding: try Files.read(run.pool.appending(name)) ?? [], as: UTF8.self).split(separator: "\n")
         .compactMap { pid_t($0) }
     }
     let children = try pids("children.pid") + pids("sessions.pid")

@@ -5,7 +5,7 @@ import TestSupport
 
 /// One run of fake-isotovideo in a pool of its own.
 final class FakeRun: Sendable {
-  let folder: TemporaryFolder
+  private let folder: TemporaryFolder
   /// QEMUPORT + 1.
   let port: Int
   /// What it writes, line by line.
@@ -72,21 +72,24 @@ final class FakeRun: Sendable {
   @discardableResult
   func line(with text: String) async -> String? { await lines.first { $0.contains(text) } }
 
+  /// The pool, its working directory.
+  var pool: FilePath { folder.path }
+
   func terminate() { process.terminate() }
 
   var processID: pid_t { process.processIdentifier }
 
   /// A file of the pool as JSON.
   func json(_ path: String) throws -> JSON? {
-    try Files.read(folder.path.appending(path)).map { try JSON(parsing: $0) }
+    try Files.read(pool.appending(path)).map { try JSON(parsing: $0) }
   }
 
   /// Everything in the pool; directories end with a slash.
   func files() throws -> [String] {
     func list(_ directory: String) throws -> [String] {
-      try Files.names(in: folder.path.appending(directory)).flatMap { name in
+      try Files.names(in: pool.appending(directory)).flatMap { name in
         let path = directory.isEmpty ? name : "\(directory)/\(name)"
-        let kind = Files.status(of: folder.path.appending(path), followsLinks: false)?.kind
+        let kind = Files.status(of: pool.appending(path), followsLinks: false)?.kind
         return kind == .directory ? ["\(path)/"] + (try list(path)) : [path]
       }
     }

@@ -1,7 +1,7 @@
 import Support
 
 /// Counts something that happens elsewhere, for tests that wait for it.
-public final class EventCounter: Sendable {
+package final class EventCounter: Sendable {
   private struct State {
     var count = 0
     var nextID = 0
@@ -12,13 +12,13 @@ public final class EventCounter: Sendable {
   private let state = Guarded(State())
 
   /// Begins at zero.
-  public init() {}
+  package init() {}
 
   /// How often it has happened.
-  public var count: Int { state.withLock { $0.count } }
+  package var count: Int { state.withLock { $0.count } }
 
   /// Says that it has happened.
-  public func increment() {
+  package func increment() {
     let reached = state.withLock { state in
       state.count += 1
       let reached = state.waiters.filter { $0.value.goal <= state.count }
@@ -30,7 +30,7 @@ public final class EventCounter: Sendable {
 
   /// Waits until it has happened `goal` times.
   /// - Throws: `CancellationError` if the task is cancelled before.
-  public func reach(_ goal: Int) async throws {
+  package func reach(_ goal: Int) async throws {
     let id = state.withLock { state in
       state.nextID += 1
       return state.nextID

@@ -1,9 +1,10 @@
 import CTLS
+import Support
 
 /// The server's side of RFC 6455, with everything that a proper server would never send.
 extension ScriptedConnection {
   /// Kinds of frames.
-  public enum Opcode: UInt8, Sendable {
+  package enum Opcode: UInt8, Sendable {
     case continuation = 0
     case text = 1
     case binary = 2
@@ -13,28 +14,26 @@ extension ScriptedConnection {
   }
 
   /// A frame as received, unmasked.
-  public struct Frame: Sendable {
+  package struct Frame: Sendable {
     /// Its kind.
-    public var opcode: Opcode
+    package var opcode: Opcode
     /// Whether it ends its message.
-    public var isFinal: Bool
+    package var isFinal: Bool
     /// Its payload.
-    public var payload: [UInt8]
+    package var payload: [UInt8]
 
     /// The payload as text.
-    public var text: String { String(decoding: payload, as: UTF8.self) }
+    package var text: String { String(decoding: payload, as: UTF8.self) }
     /// A close frame's code.
-    public var closeCode: Int? { payload.count >= 2 ? Int(payload[0]) << 8 | Int(payload[1]) : nil }
+    package var closeCode: Int? { payload.count >= 2 ? Int(payload[0]) << 8 | Int(payload[1]) : nil }
   }
 
   /// Reads the upgrade request and accepts it.
   @discardableResult
-  public func acceptWebSocket() throws -> Request {
+  package func acceptWebSocket() throws -> Request {
     let request = try readRequest()
     guard let key = request.header("sec-websocket-key") else { throw Ended() }
-    let challenge = Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8)
-    var digest = [UInt8](repeating: 0, count: Int(SHA_DIGEST_LENGTH))
-    SHA1(challenge, challenge.count, &digest)
+    let digest = Digest.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8)
     var answer = [UInt8](repeating: 0, count: 32)
     let length = EVP_EncodeBlock(&answer, digest, Int32(digest.count))
     let accept = String(decoding: answer[..<Int(length)], as: UTF8.self)
@@ -45,7 +44,7 @@ extension ScriptedConnection {
   }
 
   /// Sends a frame.
-  public func send(_ opcode: Opcode, _ payload: [UInt8], isFinal: Bool = true) throws {
+  package func send(_ opcode: Opcode, _ payload: [UInt8], isFinal: Bool = true) throws {
     var frame = [opcode.rawValue | (isFinal ? 0x80 : 0)]
     switch payload.count {
     case ..<126: frame.append(UInt8(payload.count))
@@ -56,15 +55,15 @@ extension ScriptedConnection {
   }
 
   /// Sends a text message in one frame.
-  public func send(_ text: String) throws { try send(.text, Array(text.utf8)) }
+  package func send(_ text: String) throws { try send(.text, Array(text.utf8)) }
 
   /// Sends a close frame.
-  public func sendClose(_ code: UInt16, _ reason: String = "") throws {
+  package func sendClose(_ code: UInt16, _ reason: String = "") throws {
     try send(.close, [UInt8(code >> 8), UInt8(code & 0xff)] + Array(reason.utf8))
   }
 
   /// Waits for a frame.
-  public func receiveFrame() throws -> Frame {
+  package func receiveFrame() throws -> Frame {
     let head = try read(2)
     guard let opcode = Opcode(rawValue: head[0] & 0xf), head[1] & 0x80 != 0 else { throw Ended() }
     var length = Int(head[1] & 0x7f)
@@ -77,7 +76,7 @@ extension ScriptedConnection {
 
   /// Waits for a message, answering pings and a close as a proper server does.
   /// - Throws: ``Ended`` once the connection is closing.
-  public func receiveMessage() throws -> String {
+  package func receiveMessage() throws -> String {
     var payload: [UInt8] = []
     while true {
       let frame = try receiveFrame()

@@ -2,32 +2,32 @@ import CTLS
 import Support
 
 /// A TCP server that says exactly what a test wants it to say, byte by byte. Each connection runs the script on a thread
-/// of its own, so the script may block.
-public final class ScriptedServer: Sendable {
+/// of its own, so the script may block. It serves until ``stop()`` or as long as the process, held or not.
+package final class ScriptedServer: Sendable {
   /// Where a TLS server finds its key.
-  public struct Identity: Sendable {
+  package struct Identity: Sendable {
     /// PEM file of the certificate chain.
-    public var certificate: String
+    package var certificate: String
     /// PEM file of the private key.
-    public var key: String
+    package var key: String
 
     /// Makes an identity.
-    public init(certificate: String, key: String) {
+    package init(certificate: String, key: String) {
       self.certificate = certificate
       self.key = key
     }
   }
 
   /// The port on 127.0.0.1.
-  public var port: Int { listener.port }
+  package var port: Int { listener.port }
   /// Connections accepted so far.
-  public let accepted = EventCounter()
+  package let accepted = EventCounter()
   private let listener: TCPListener
   private let sockets: Guarded<[TCPSocket]>
 
   /// Starts to serve. An error that the script throws closes its connection.
   /// - Parameter identity: makes it a TLS server.
-  public init(
+  package init(
     identity: Identity? = nil, backlog: Int32 = 256, _ script: @escaping @Sendable (ScriptedConnection) throws -> Void
   ) throws {
     let sockets = Guarded<[TCPSocket]>([])
@@ -44,38 +44,36 @@ public final class ScriptedServer: Sendable {
     }
   }
 
-  deinit { stop() }
-
   /// Stops listening and ends all connections.
-  public func stop() {
+  package func stop() {
     listener.stop()
     for socket in sockets.withLock({ $0 }) { socket.shutdown() }
   }
 }
 
 /// A connection in the hands of a script. For one thread.
-public final class ScriptedConnection {
+package final class ScriptedConnection {
   /// What a client asked for.
-  public struct Request: Sendable {
+  package struct Request: Sendable {
     /// The request line.
-    public var line: String
+    package var line: String
     /// All lines between the request line and the empty line.
-    public var headers: [String]
+    package var headers: [String]
     /// The body, if its length was given.
-    public var body: [UInt8]
+    package var body: [UInt8]
 
     /// The value of the header called `name`, in any case.
-    public func header(_ name: String) -> String? {
+    package func header(_ name: String) -> String? {
       headers.first { $0.lowercased().hasPrefix(name.lowercased() + ":") }
         .map { String($0.dropFirst(name.count + 1).drop { $0 == " " }) }
     }
   }
 
   /// The peer has closed the connection.
-  public struct Ended: Error {}
+  package struct Ended: Error {}
 
   /// The socket below.
-  public let socket: TCPSocket
+  package let socket: TCPSocket
   private var buffer: [UInt8] = []
   private let tls: OpaquePointer?
 
@@ -101,25 +99,25 @@ public final class ScriptedConnection {
   deinit { if let tls { SSL_free(tls) } }
 
   /// Sends `text`.
-  public func write(_ text: String) throws { try write(Array(text.utf8)) }
+  package func write(_ text: String) throws { try write(Array(text.utf8)) }
 
   /// Sends `bytes`.
-  public func write(_ bytes: [UInt8]) throws {
+  package func write(_ bytes: [UInt8]) throws {
     guard let tls else { return try socket.write(bytes) }
     if SSL_write(tls, bytes, Int32(bytes.count)) <= 0 { throw Ended() }
   }
 
   /// Closes the connection (FIN).
-  public func close() {
+  package func close() {
     if let tls { SSL_shutdown(tls) }
     socket.close()
   }
 
   /// Cuts the connection (RST).
-  public func reset() { socket.reset() }
+  package func reset() { socket.reset() }
 
   /// Waits for exactly `count` bytes.
-  public func read(_ count: Int) throws -> [UInt8] {
+  package func read(_ count: Int) throws -> [UInt8] {
     while buffer.count < count { try fill() }
     let bytes = Array(buffer[..<count])
     buffer.removeFirst(count)
@@ -127,13 +125,13 @@ public final class ScriptedConnection {
   }
 
   /// Waits for the peer to close the connection, and forgets what it says before.
-  public func drain() {
+  package func drain() {
     while (try? fill()) != nil { buffer.removeAll() }
   }
 
   /// Reads a request with its body (of known length).
   /// - Parameter keepingBody: false forgets the body while it is read.
-  public func readRequest(keepingBody: Bool = true) throws -> Request {
+  package func readRequest(keepingBody: Bool = true) throws -> Request {
     let end = Array("\r\n\r\n".utf8)
     var searched = 0
     while true {
@@ -156,9 +154,22 @@ public final class ScriptedConnection {
   }
 
   /// Answers with `status` (such as "200 OK") and a body.
-  public func respond(_ status: String = "200 OK", _ headers: [String] = [], body: [UInt8] = []) throws {
+  package func respond(_ status: String = "200 OK", _ headers: [String] = [], body: [UInt8] = []) throws {
     let head = ["HTTP/1.1 \(status)", "Content-Length: \(body.count)"] + headers
     try write(Array((head.joined(separator: "\r\n") + "\r\n\r\n").utf8) + body)
+  }
+
+  /// Passes bytes in both directions until one side ends.
+  package func relay(to server: TCPSocket) throws {
+    let client = socket
+    try server.write(buffer)
+    buffer = []
+    try ServiceThread.start(name: "relay") {
+      while let bytes = try? server.read(), !bytes.isEmpty, (try? client.write(bytes)) != nil {}
+      client.shutdown()
+    }
+    while let bytes = try? client.read(), !bytes.isEmpty, (try? server.write(bytes)) != nil {}
+    server.shutdown()
   }
 
   private func fill() throws {

@@ -2,29 +2,29 @@ import Glibc
 import Support
 
 /// A blocking TCP socket on the loopback interface, for one thread; ``shutdown()`` may come from any other.
-public final class TCPSocket: Sendable {
+package final class TCPSocket: Sendable {
   /// A socket call failed.
-  public struct Failure: Error, CustomStringConvertible {
+  package struct Failure: Error, CustomStringConvertible {
     /// The call.
-    public let call: String
+    package let call: String
     /// Its `errno`.
-    public let code: Int32
+    package let code: Int32
     /// One line.
-    public var description: String { "\(call): \(String(cString: strerror(code)))" }
+    package var description: String { "\(call): \(String(cString: strerror(code)))" }
   }
 
   // -1 once closed.
   private let descriptor: Guarded<Int32>
 
   /// Takes over an open descriptor.
-  public init(_ descriptor: Int32) {
+  package init(_ descriptor: Int32) {
     self.descriptor = Guarded(descriptor)
     var on: Int32 = 1
     setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
   }
 
   /// Connects to `port` on 127.0.0.1.
-  public convenience init(port: Int) throws(Failure) {
+  package convenience init(port: Int) throws(Failure) {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw Failure(call: "socket", code: errno) }
     let result = withLoopback(port) { Glibc.connect(descriptor, $0, $1) }
@@ -39,10 +39,10 @@ public final class TCPSocket: Sendable {
   deinit { close() }
 
   /// For `poll`; -1 once closed.
-  public var rawValue: Int32 { descriptor.withLock { $0 } }
+  package var rawValue: Int32 { descriptor.withLock { $0 } }
 
   /// Waits for bytes and returns them; empty at the end.
-  public func read(upTo count: Int = 64 << 10) throws(Failure) -> [UInt8] {
+  package func read(upTo count: Int = 64 << 10) throws(Failure) -> [UInt8] {
     var result = 0
     let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, used in
       repeat { result = recv(rawValue, buffer.baseAddress, count, 0) } while result < 0 && errno == EINTR
@@ -53,7 +53,7 @@ public final class TCPSocket: Sendable {
   }
 
   /// Writes all of `bytes`.
-  public func write(_ bytes: [UInt8]) throws(Failure) {
+  package func write(_ bytes: [UInt8]) throws(Failure) {
     var offset = 0
     while offset < bytes.count {
       let count = bytes.withUnsafeBytes { buffer in
@@ -65,11 +65,22 @@ public final class TCPSocket: Sendable {
     }
   }
 
+  /// Lets time pass, to be slow on purpose; returns early if the connection ends.
+  package func pause(_ time: Duration) { wait(Int32(time / .milliseconds(1))) }
+
+  /// Returns when the connection ends, without reading from it.
+  package func waitForEnd() { wait(-1) }
+
+  private func wait(_ milliseconds: Int32) {
+    var entry = pollfd(fd: rawValue, events: 0x2000 /* POLLRDHUP */, revents: 0)
+    poll(&entry, 1, milliseconds)
+  }
+
   /// Ends both directions: a blocked read or write returns. Nothing happens if it is closed.
-  public func shutdown() { descriptor.withLock { if $0 >= 0 { _ = Glibc.shutdown($0, Int32(SHUT_RDWR)) } } }
+  package func shutdown() { descriptor.withLock { if $0 >= 0 { _ = Glibc.shutdown($0, Int32(SHUT_RDWR)) } } }
 
   /// Closes it as usual (FIN).
-  public func close() {
+  package func close() {
     descriptor.withLock { descriptor in
       if descriptor >= 0 { Glibc.close(descriptor) }
       descriptor = -1
@@ -77,7 +88,7 @@ public final class TCPSocket: Sendable {
   }
 
   /// Closes it with RST: what was not delivered yet is lost, and the peer reads an error.
-  public func reset() {
+  package func reset() {
     var option = linger(l_onoff: 1, l_linger: 0)
     setsockopt(rawValue, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
     close()
@@ -85,16 +96,16 @@ public final class TCPSocket: Sendable {
 }
 
 /// A listener on 127.0.0.1 that hands each connection to a thread of its own.
-public final class TCPListener: Sendable {
+package final class TCPListener: Sendable {
   /// The port.
-  public let port: Int
+  package let port: Int
   private let descriptor: TCPSocket
 
   /// Listens and calls `accept` on a new thread for each connection, until ``stop()``.
   /// - Parameters:
   ///   - port: 0 for any free one.
   ///   - backlog: connections that the kernel keeps until they are accepted.
-  public init(
+  package init(
     port: Int = 0, backlog: Int32 = 256, name: String = "listener", accept: @escaping @Sendable (TCPSocket) -> Void
   ) throws {
     let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
@@ -106,12 +117,7 @@ public final class TCPListener: Sendable {
       throw TCPSocket.Failure(call: "bind", code: errno)
     }
     guard listen(listener, backlog) == 0 else { throw TCPSocket.Failure(call: "listen", code: errno) }
-    var address = sockaddr_in()
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    _ = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(listener, $0, &length) }
-    }
-    self.port = Int(UInt16(bigEndian: address.sin_port))
+    self.port = descriptor.localPort
     try ServiceThread.start(name: name) { [descriptor] in
       while true {
         let connection = Glibc.accept(descriptor.rawValue, nil, nil)
@@ -119,7 +125,14 @@ public final class TCPListener: Sendable {
           _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
           let socket = TCPSocket(connection)
           // Without a thread to serve it, the connection closes.
-          try? ServiceThread.start(name: name) { accept(socket) }
+          try? ServiceThread.start(name: name) {
+            // OpenSSL writes to closed sockets without MSG_NOSIGNAL.
+            var signals = sigset_t()
+            sigemptyset(&signals)
+            sigaddset(&signals, SIGPIPE)
+            pthread_sigmask(SIG_BLOCK, &signals, nil)
+            accept(socket)
+          }
         } else if errno != EINTR && errno != ECONNABORTED {
           return descriptor.close()
         }
@@ -127,10 +140,43 @@ public final class TCPListener: Sendable {
     }
   }
 
-  deinit { stop() }
-
   /// Refuses further connections; those accepted live on.
-  public func stop() { descriptor.shutdown() }
+  package func stop() { descriptor.shutdown() }
+}
+
+/// A port on 127.0.0.1 where connection attempts are neither accepted nor refused.
+package final class SilentListener: Sendable {
+  /// The port.
+  package let port: Int
+  private let sockets: [TCPSocket]
+
+  /// Listens, and fills the queue of connections that nobody accepts: the kernel drops further attempts.
+  package init() throws {
+    func makeSocket() -> TCPSocket {
+      TCPSocket(socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0))
+    }
+    let listener = makeSocket()
+    guard withLoopback(0, { bind(listener.rawValue, $0, $1) }) == 0, listen(listener.rawValue, 0) == 0 else {
+      throw TCPSocket.Failure(call: "listen", code: errno)
+    }
+    let port = listener.localPort
+    self.port = port
+    let fillers = (0..<4).map { _ in makeSocket() }
+    for filler in fillers { _ = withLoopback(port) { connect(filler.rawValue, $0, $1) } }
+    sockets = [listener] + fillers
+  }
+}
+
+extension TCPSocket {
+  /// The port that it is bound to.
+  fileprivate var localPort: Int {
+    var address = sockaddr_in()
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    _ = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(rawValue, $0, &length) }
+    }
+    return Int(UInt16(bigEndian: address.sin_port))
+  }
 }
 
 private func withLoopback<Result>(_ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {

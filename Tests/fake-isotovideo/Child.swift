@@ -37,6 +37,8 @@ struct Child: Sendable {
 
   /// Starts the processes.
   func spawn() throws {
+    // What the program was given beside the standard streams is not for its children.
+    for descriptor in 3..<Int32(256) { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
     for _ in 0..<count {
       var arguments = ["fake-isotovideo", "--child", json.text].map { $0.withCString { strdup($0) } }
       arguments.append(nil)

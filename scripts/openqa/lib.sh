@@ -33,7 +33,7 @@ openqa_environment() {
 as_user() { # USER COMMAND...
   local user=$1
   shift
-  (cd / && exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@" 9>&-)
+  (cd / && exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@" 8>&- 9>&-)
 }
 
 sql() { # as the web UI's database user
@@ -64,7 +64,7 @@ service_start() { # NAME USER COMMAND...
   [ "$user" = root ] || prefix=(setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups)
   : >>"$log"
   chown "$user" "$log"
-  (cd / && exec setsid "${prefix[@]}" "$@" </dev/null >>"$log" 2>&1 9>&-) &
+  (cd / && exec setsid "${prefix[@]}" "$@" </dev/null >>"$log" 2>&1 8>&- 9>&-) &
   pid=$!
   echo "$pid $(start_time "$pid")" >"$pids/$name.pid"
   say "started $name (pid $pid)"
@@ -132,7 +132,7 @@ worker_stop() { # and what it left
 
 # worker_status N -> idle, running, broken, dead or nothing, as the web UI has it
 worker_status() {
-  curl -s "$url/api/v1/workers" | python3 -c '
+  { curl -sf "$url/api/v1/workers" || echo '{"workers": []}'; } | python3 -c '
 import json, sys
 for worker in json.load(sys.stdin)["workers"]:
     if worker["instance"] == int(sys.argv[1]): print(worker["status"] if worker["connected"] else "dead")' "$1"

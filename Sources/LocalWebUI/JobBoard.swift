@@ -1,0 +1,112 @@
+import OpenQAProtocol
+import Support
+
+/// All that the embedded web UI knows: its workers and jobs. Decides who gets which job.
+struct JobBoard: Sendable {
+  /// A slot that has registered.
+  struct Worker: Sendable, Hashable {
+    var id: Int64
+    var host: String
+    var instance: String
+    var classes: Set<String>
+    /// The last status over the WebSocket; nil without a connection.
+    var status: String?
+    /// The job that it has.
+    var job: Int64?
+  }
+
+  private(set) var workers: [Int64: Worker] = [:]
+  private(set) var jobs: [Int64: LocalJob] = [:]
+
+  /// Adds a job. Its settings get what every job has.
+  mutating func add(_ settings: [String: JSON], token: String) -> LocalJob {
+    let id = Int64(jobs.count + 1)
+    var settings = settings
+    settings["JOBTOKEN"] = .string(token)
+    let digits = String(id)
+    let number = String(repeating: "0", count: max(0, 8 - digits.count)) + digits
+    settings["NAME"] = .string("\(number)-\(LocalJob(id: id, settings: settings).name)")
+    let job = LocalJob(id: id, settings: settings)
+    jobs[id] = job
+    return job
+  }
+
+  /// Takes a registration (protocol §3.1); the same host and instance is the same worker again.
+  /// - Returns: the worker's id, and the jobs that it did not name and that are over therefore.
+  mutating func register(
+    host: String, instance: String, classes: String, naming named: [Int64]
+  ) -> (worker: Int64, abandoned: [Int64]) {
+    let known = workers.values.first { $0.host == host && $0.instance == instance }
+    let id = known?.id ?? Int64(workers.count + 1)
+    let classes = Set(classes.split(separator: ",").map { $0.trimmed })
+    let abandoned = jobs.values.filter { $0.worker == id && $0.state != .done && !named.contains($0.id) }.map(\.id)
+    for job in abandoned {
+      jobs[job]?.finish(
+        result: "incomplete",
+        reason: "abandoned: associated worker \(host):\(instance) re-connected but abandoned the job")
+    }
+    let current = known?.job.flatMap { abandoned.contains($0) ? nil : $0 }
+    workers[id] = Worker(id: id, host: host, instance: instance, classes: classes, job: current)
+    return (id, abandoned)
+  }
+
+  /// Notes a worker's status; nil when it is offline.
+  mutating func set(status: String?, of worker: Int64) { workers[worker]?.status = status }
+
+  /// The next job for a worker that is free, now its own.
+  mutating func assign(to worker: Int64) -> LocalJob? {
+    guard let slot = workers[worker], slot.status == "free", slot.job == nil else { return nil }
+    let next = jobs.values.sorted { $0.id < $1.id }.first { job in
+      let wanted = (job.settings["WORKER_CLASS"]?.scalar ?? "").split(separator: ",").map { $0.trimmed }
+      return job.state == .scheduled && slot.classes.isSuperset(of: wanted)
+    }
+    guard let next else { return nil }
+    workers[worker]?.job = next.id
+    jobs[next.id]?.worker = worker
+    jobs[next.id]?.state = .assigned
+    return jobs[next.id]
+  }
+
+  /// Takes a job back that its worker does not want.
+  mutating func unassign(_ job: Int64, from worker: Int64) {
+    guard jobs[job]?.worker == worker, jobs[job]?.state == .assigned else { return }
+    jobs[job]?.worker = nil
+    jobs[job]?.state = .scheduled
+    workers[worker]?.job = nil
+  }
+
+  /// Notes that a worker is offline, and takes the job back that it has not begun.
+  mutating func leave(_ worker: Int64) {
+    set(status: nil, of: worker)
+    if let job = workers[worker]?.job { unassign(job, from: worker) }
+  }
+
+  /// Ends a job and frees its worker.
+  mutating func finish(_ job: Int64, result: String?, reason: String?) {
+    jobs[job]?.finish(result: result, reason: reason)
+    for (id, worker) in workers where worker.job == job {
+      workers[id]?.job = nil
+      // No status tells that a job has ended: its end frees the worker.
+      if worker.status != nil { workers[id]?.status = "free" }
+    }
+  }
+
+  /// Changes a job.
+  mutating func change<Result>(_ job: Int64, _ body: (inout LocalJob) -> Result) -> Result? {
+    guard var value = jobs[job] else { return nil }
+    defer { jobs[job] = value }
+    return body(&value)
+  }
+}
+
+extension LocalJob {
+  /// The job as a grab_job message has it (protocol §3.2, JOB).
+  var grab: JSON {
+    [
+      "id": .integer(id), "name": .string(name), "settings": .object(settings), "priority": 50, "result": "none",
+      "state": .string(state.rawValue), "assigned_worker_id": worker.map { .integer($0) } ?? nil,
+      "test": settings["TEST"] ?? nil, "blocked_by_id": nil, "clone_id": nil, "group_id": nil, "t_finished": nil,
+      "t_started": nil, "assets": [:],
+    ]
+  }
+}

@@ -1,0 +1,242 @@
+import Glibc
+import HTTPServer
+package import OpenQAProtocol
+package import Support
+package import SystemPackage
+
+/// A web UI for one machine: gives jobs to workers and keeps what they bring, in a folder for each job. It speaks the
+/// server's side of the worker protocol (§2, §3, §6 and §7), on the loopback only.
+package actor LocalServer {
+  /// What happens, for whoever watches.
+  package enum Event: Sendable, Hashable {
+    case connected(worker: Int64)
+    case disconnected(worker: Int64)
+    /// A message of a worker, over the WebSocket.
+    case message(JSON, worker: Int64)
+    case changed(LocalJob)
+    /// A file has arrived in a job's folder.
+    case arrived(job: Int64, file: String)
+  }
+
+  /// To be taken by one task.
+  package nonisolated let events: AsyncStream<Event>
+  /// Where it listens.
+  package nonisolated let url: String
+  /// A folder for each job, named by its id.
+  package nonisolated let folder: FilePath
+
+  private let out: AsyncStream<Event>.Continuation
+  private let lane: IOLane
+  private let server: Latch<WebServer>
+  private var board = JobBoard()
+  private var sockets: [Int64: WebSocket] = [:]
+  private var storedImages: Set<String> = []
+  private var ends: [Int64: Latch<LocalJob>] = [:]
+  private var arrivals = 0
+
+  private init(folder: FilePath, lane: IOLane, server: Latch<WebServer>, url: String) {
+    self.folder = folder
+    self.lane = lane
+    self.server = server
+    self.url = url
+    (events, out) = AsyncStream.makeStream()
+  }
+
+  /// Starts a web UI that keeps its jobs below `folder`.
+  /// - Parameters:
+  ///   - port: 0 for any.
+  ///   - key: what workers have to sign with, and `secret` with it; nil takes everybody.
+  /// - Throws: when the folder cannot be made or the port is taken.
+  package static func start(
+    folder: FilePath, port: Int = 0, key: String? = nil, secret: String? = nil
+  ) async throws -> LocalServer {
+    let lane = try IOLane(name: "local web UI")
+    try await lane.run { try Files.makeDirectory(folder) }
+    let check = key.flatMap { key in
+      secret.map { SignatureCheck(key: key, secret: $0, now: { Int64(time(nil)) }) }
+    }
+    let served = Latch<LocalServer>()
+    let running = Latch<WebServer>()
+    let server = try await WebServer.start(port: port) { request in
+      if let refusal = check?.refusal(of: request) { return .json(["error": .string(refusal)], status: 403) }
+      return try await served.wait().respond(to: request)
+    }
+    running.open(with: server)
+    let web = LocalServer(
+      folder: folder, lane: lane, server: running, url: "http://127.0.0.1:\(server.port)")
+    served.open(with: web)
+    return web
+  }
+
+  /// Closes every connection.
+  package func stop() async {
+    await server.value?.stop()
+    out.finish()
+  }
+
+  // MARK: What its user wants
+
+  /// Adds a job, which goes to the first free worker of its class.
+  package func schedule(_ settings: [String: JSON]) async -> Int64 {
+    let token = (0..<16).map { _ in "abcdefghijklmnopqrstuvwxyz0123456789".randomElement().map(String.init) ?? "" }
+    let job = board.add(settings, token: token.joined())
+    ends[job.id] = Latch()
+    out.yield(.changed(job))
+    for worker in board.workers.keys.sorted() { await hand(to: worker) }
+    return job.id
+  }
+
+  /// What is known of a job.
+  package func job(_ id: Int64) -> LocalJob? { board.jobs[id] }
+
+  /// The job when it is done.
+  /// - Throws: `CancellationError`.
+  package func end(of job: Int64) async throws -> LocalJob? { try await ends[job]?.wait() }
+
+  /// Tells the worker of a job what to do about it.
+  package func send(_ command: JobCommand, for job: Int64) async {
+    guard let worker = board.jobs[job]?.worker else { return }
+    await send(["type": .string(command.rawValue), "jobid": .integer(job)], to: worker)
+  }
+
+  /// Says something to a worker.
+  package func send(_ message: JSON, to worker: Int64) async { try? await sockets[worker]?.send(message.text) }
+
+  // MARK: Requests
+
+  private func respond(to request: ServerRequest) async throws -> ServerResponse {
+    let parts = request.path.split(separator: "/").map(String.init)
+    guard parts.count > 2, parts[0] == "api", parts[1] == "v1" else { return .text("not found\n", status: 404) }
+    switch (request.method, parts[2], parts.count) {
+    case ("GET", "workers", 3), ("HEAD", "workers", 3): return .json(["workers": []])
+    case ("POST", "workers", 3): return register(request)
+    case ("GET", "ws", 4):
+      guard let worker = Int64(parts[3]), board.workers[worker] != nil else { break }
+      return .webSocket { await self.converse($0, with: worker) }
+    case ("POST", "jobs", 5):
+      guard let id = Int64(parts[3]), let job = board.jobs[id] else { break }
+      switch parts[4] {
+      case "status": return try await takeStatus(request, of: job)
+      case "artefact": return try await takeArtefact(request, of: job)
+      case "set_done": return await finish(job, request)
+      case "duplicate":
+        let copy = await schedule(job.settings)
+        return .json(["id": .integer(copy), "result": [[:]]])
+      default: break
+      }
+    default: break
+    }
+    return .json(["error": .string("there is no \(request.method) \(request.path)")], status: 404)
+  }
+
+  private func register(_ request: ServerRequest) -> ServerResponse {
+    for name in ["host", "instance", "cpu_arch", "mem_max", "worker_class"] where request.query(name) == nil {
+      return .json(["error": .string("Erroneous parameters (\(name) missing)")], status: 400)
+    }
+    let named = request.query.filter { $0.name == "job_id" }.compactMap { Int64($0.value) }
+    let (worker, abandoned) = board.register(
+      host: request.query("host") ?? "", instance: request.query("instance") ?? "",
+      classes: request.query("worker_class") ?? "", naming: named)
+    for job in abandoned { changed(job) }
+    return .json(["id": .integer(worker), "service_port_delta": 0])
+  }
+
+  private func takeStatus(_ request: ServerRequest, of job: LocalJob) async throws -> ServerResponse {
+    let body = try await request.body.collect(upTo: 256 << 20)
+    guard let status = (try? JSON(parsing: body))?["status"], status.object != nil else {
+      return .json(["error": "the body has no status"], status: 400)
+    }
+    let images = storedImages
+    let reply = board.change(job.id) { $0.take(status: status, storedImages: images) }
+    changed(job.id)
+    switch reply {
+    case .answer(let answer): return .json(answer)
+    case .refusal(let error): return .json(["error": .string(error)], status: 400)
+    case nil: return .json(["error": "no such job"], status: 404)
+    }
+  }
+
+  private func takeArtefact(_ request: ServerRequest, of job: LocalJob) async throws -> ServerResponse {
+    guard job.worker != nil, job.state != .done else {
+      return .json(["error": "No worker assigned"], status: 404)
+    }
+    arrivals += 1
+    let home = folder.appending(String(job.id))
+    let temporary = home.appending(".arriving-\(arrivals)")
+    try await lane.run {
+      for name in [".thumbs", "ulogs"] { try Files.makeDirectory(home.appending(name)) }
+    }
+    let artefact = try await ArrivingArtefact(request, to: temporary, on: lane)
+    try await lane.run { try Files.move(temporary, to: home.appending(artefact.place)) }
+    if let image = artefact.image { storedImages.insert(image) }
+    _ = board.change(job.id) { $0.files.insert(artefact.place) }
+    out.yield(.arrived(job: job.id, file: artefact.place))
+    return .text("OK")
+  }
+
+  private func finish(_ job: LocalJob, _ request: ServerRequest) async -> ServerResponse {
+    if let worker = request.query("worker_id").flatMap({ Int64($0) }), worker != job.worker {
+      return .json(["error": "the job is another worker's"], status: 400)
+    }
+    if job.state != .done { board.finish(job.id, result: request.query("result"), reason: request.query("reason")) }
+    changed(job.id)
+    if let worker = job.worker { await hand(to: worker) }
+    let end = board.jobs[job.id]
+    return .json([
+      "result": end?.result.map { .string($0) } ?? nil, "reason": end?.reason.map { .string($0) } ?? nil,
+    ])
+  }
+
+  private func changed(_ id: Int64) {
+    guard let job = board.jobs[id] else { return }
+    out.yield(.changed(job))
+    if job.state == .done { ends[id]?.open(with: job) }
+  }
+
+  // MARK: The WebSocket
+
+  private func converse(_ socket: WebSocket, with worker: Int64) async {
+    // A worker has one connection; the newer one is the living one.
+    if let older = sockets[worker] {
+      try? await older.close(code: 1008, reason: "only one connection per worker allowed, finishing old one")
+    }
+    sockets[worker] = socket
+    out.yield(.connected(worker: worker))
+    do {
+      for try await text in socket.messages {
+        guard let message = try? JSON(parsing: text) else { continue }
+        out.yield(.message(message, worker: worker))
+        await take(message, from: worker)
+      }
+    } catch {
+      // The worker is gone, which is what the end of its messages says as well.
+    }
+    if sockets[worker] === socket {
+      sockets[worker] = nil
+      board.leave(worker)
+    }
+    out.yield(.disconnected(worker: worker))
+  }
+
+  private func take(_ message: JSON, from worker: Int64) async {
+    switch message["type"]?.string {
+    case "worker_status":
+      board.set(status: message["status"]?.string, of: worker)
+      await send(["type": "info", "seen": 1], to: worker)
+      await hand(to: worker)
+    case "accepted": if let job = message["jobid"].flatMap(JobInfo.id(of:)) { changed(job) }
+    case "rejected":
+      for job in message["job_ids"]?.array ?? [] {
+        if let id = JobInfo.id(of: job) { board.unassign(id, from: worker) }
+      }
+    case "quit": board.leave(worker)
+    default: break
+    }
+  }
+
+  /// Gives a free worker the next job.
+  private func hand(to worker: Int64) async {
+    guard sockets[worker] != nil, let job = board.assign(to: worker) else { return }
+    await send(["type": "grab_job", "job": job.grab], to: worker)
+  }
+}

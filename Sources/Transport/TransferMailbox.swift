@@ -1,0 +1,60 @@
+import CCurl
+import Support
+
+/// What other threads want a lane's thread to do, in the order they asked.
+final class TransferMailbox: Sendable {
+  private struct State {
+    var commands: [TransferLane.Command] = []
+    var isClosed = false
+  }
+
+  let multi: MultiHandle
+  private let state = Guarded(State())
+
+  init(_ multi: MultiHandle) { self.multi = multi }
+
+  /// Adds `command` and wakes the thread; false if the mailbox is closed, then nothing will come of it.
+  func post(_ command: TransferLane.Command) -> Bool {
+    let isOpen = state.withLock { state in
+      if !state.isClosed { state.commands.append(command) }
+      return !state.isClosed
+    }
+    if isOpen { multi.wake() }
+    return isOpen
+  }
+
+  /// Takes everything.
+  /// - Parameter closing: accepts nothing more from now on.
+  func take(closing: Bool = false) -> [TransferLane.Command] {
+    state.withLock { state in
+      if closing { state.isClosed = true }
+      let commands = state.commands
+      state.commands = []
+      return commands
+    }
+  }
+}
+
+/// Owns the `CURLM`.
+final class MultiHandle: @unchecked Sendable {
+  // Sendable is proven by libcurl's rules: all calls are made by the lane's thread, but `curl_multi_wakeup`, which may
+  // be called from any thread, and the clean-up, when nobody holds the handle any more.
+  let pointer: UnsafeMutableRawPointer
+
+  private static let isLibraryReady = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
+
+  init(_ configuration: HTTPClient.Configuration) throws(TransportError) {
+    guard Self.isLibraryReady, let pointer = curl_multi_init() else {
+      throw TransportError(.system, "libcurl cannot be initialised")
+    }
+    self.pointer = pointer
+    // Without a limit, a burst of requests overflows the server's backlog, and the rest hangs for a minute.
+    _ = ccurl_multi_set_long(pointer, CURLMOPT_MAX_TOTAL_CONNECTIONS, configuration.connectionsPerLane)
+    _ = ccurl_multi_set_long(pointer, CURLMOPT_MAX_HOST_CONNECTIONS, configuration.connectionsPerHost)
+    _ = ccurl_multi_set_long(pointer, CURLMOPT_MAXCONNECTS, configuration.connectionsPerLane)
+  }
+
+  deinit { curl_multi_cleanup(pointer) }
+
+  func wake() { curl_multi_wakeup(pointer) }
+}

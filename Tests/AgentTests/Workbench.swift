@@ -1,0 +1,158 @@
+import Agent
+import Configuration
+import Foundation
+import LocalWebUI
+import OpenQAProtocol
+import Support
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A host with one slot, a web UI and a share, all real but for the backend: what a job needs from end to end.
+final class Workbench: Sendable {
+  let folder: TemporaryFolder
+  let web: LocalServer
+  let log: LogRecorder
+  let instance: Int
+  private let settings: Settings
+
+  /// - Parameters:
+  ///   - through: another address of the web UI, a proxy's.
+  init(
+    through proxy: (@Sendable (LocalServer) throws -> String)? = nil, workers: String = "",
+    change: @Sendable (inout Settings) -> Void = { _ in }
+  ) async throws {
+    let folder = try TemporaryFolder()
+    self.folder = folder
+    let home = folder.path.appending("openqa")
+    for name in ["share/tests/lab/needles", "share/factory/iso", "pool"] {
+      try Files.makeDirectory(home.appending(name))
+    }
+    try Files.replace(home.appending("share/factory/iso/lab.iso"), with: Array("no real ISO".utf8))
+    let web = try await LocalServer.start(folder: folder.path.appending("web"), key: "KEY", secret: "SECRET")
+    self.web = web
+    log = try LogRecorder()
+    instance = Workbench.newInstance()
+    var options = CommandLineOptions()
+    options.instance = instance
+    options.isotovideo = try Workbench.fakeIsotovideo
+    let url = try proxy?(web) ?? web.url
+    let text = """
+      [global]
+      HOST = \(url)
+      WORKER_CLASS = test
+      WORKER_HOSTNAME = 127.0.0.1
+      LOG_LEVEL = debug
+      RETRY_DELAY = 0
+      RETRY_DELAY_IF_WEBUI_BUSY = 0
+      \(workers)
+      """
+    var settings = try Settings(
+      options: options,
+      environment: [
+        "OPENQA_API_KEY": "KEY", "OPENQA_API_SECRET": "SECRET", "OPENQA_CONFIG": "/etc/test",
+        "OPENQA_BASEDIR": folder.path.string,
+      ]
+    ) { $0 == "/etc/test/workers.ini" ? text : nil }
+    settings.connectInterval = .milliseconds(20)
+    change(&settings)
+    self.settings = settings
+  }
+
+  var pool: FilePath { settings.pool }
+
+  /// Each slot has ports of its own, below those that the system gives away.
+  private static let instances = Guarded(Int.random(in: 100...900))
+  private static func newInstance() -> Int {
+    instances.withLock { number in
+      number += 1
+      return number
+    }
+  }
+
+  private static var fakeIsotovideo: String {
+    get throws {
+      let folder =
+        Bundle.main.bundleURL.pathExtension == "xctest" ? Bundle.main.bundleURL.deletingLastPathComponent() : nil
+      let places = [folder, URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()].compactMap { $0 }
+      let found = places.map { $0.appending(path: "fake-isotovideo").path }.first {
+        FileManager.default.isExecutableFile(atPath: $0)
+      }
+      return try #require(found, "fake-isotovideo is not beside the tests")
+    }
+  }
+
+  /// Schedules a job that plays a scenario of fake-isotovideo; nil plays a run like a real one.
+  func schedule(_ scenario: String? = nil, _ more: [String: JSON] = [:]) async throws -> Int64 {
+    var settings: [String: JSON] = [
+      "DISTRI": "lab", "VERSION": "1", "TEST": "basic", "ARCH": "x86_64", "WORKER_CLASS": "test", "ISO": "lab.iso",
+      "ISOTOVIDEO": .string("exec '\(try Workbench.fakeIsotovideo)' -d"),
+    ]
+    if let scenario { settings["FAKE_ISOTOVIDEO_SCENARIO"] = .string(scenario) }
+    return await web.schedule(settings.merging(more) { $1 })
+  }
+
+  /// Runs the host while `body` runs, then stops it and the web UI.
+  /// - Returns: whether the host ended because it was asked to.
+  @discardableResult
+  func run(_ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void) async throws -> Bool {
+    let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
+    let environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"]
+    let host = try await Host([settings], environment: environment, output: log.output)
+    async let end = host.run(commands)
+    let result: Result<Void, any Error>
+    do { result = .success(try await body(feed)) } catch { result = .failure(error) }
+    feed.yield(.stop)
+    if case .failure = result { feed.yield(.kill) }
+    let wasAsked = await end
+    await web.stop()
+    try result.get()
+    return wasAsked
+  }
+
+  /// The end of a job, or nil.
+  func end(of job: Int64) async throws -> LocalJob { try #require(try await web.end(of: job)) }
+
+  /// A file that arrived at the web UI.
+  func arrived(_ job: Int64, _ file: String) throws -> String? {
+    let path = web.folder.appending(String(job)).appending(file)
+    return try Files.read(path).map { String(decoding: $0, as: UTF8.self) }
+  }
+}
+
+/// The host's log, to wait for lines of it.
+final class LogRecorder: Sendable {
+  private struct State {
+    var lines: [String] = []
+    var waiters: [(text: String, latch: Latch<String>)] = []
+  }
+
+  let output: LogOutput
+  private let state: Guarded<State>
+
+  init() throws {
+    let state = Guarded(State())
+    self.state = state
+    output = try LogOutput { line in
+      let latches = state.withLock { state in
+        state.lines.append(line)
+        return state.waiters.filter { line.contains($0.text) }.map(\.latch)
+      }
+      for latch in latches { latch.open(with: line) }
+    }
+  }
+
+  var lines: [String] { state.withLock { $0.lines } }
+
+  /// The first line that has `text` in it, as soon as there is one.
+  @discardableResult
+  func line(with text: String) async throws -> String {
+    let latch = Latch<String>()
+    let known = state.withLock { state in
+      state.waiters.append((text, latch))
+      return state.lines.first { $0.contains(text) }
+    }
+    if let known { latch.open(with: known) }
+    return try await latch.wait()
+  }
+}
