@@ -91,7 +91,8 @@ extension Settings {
       case .loadAverageFile: "/proc/loadavg"
       case .virtualSwitchService: "org.opensuse.os_autoinst.switch"
       case .workerClass, .workerHostname, .architecture, .logDirectory, .cacheDirectory, .cacheMinimumFree,
-        .packagesCommand, .lockName, .parallelOneHostOnly, .ipmiHostname, .ipmiUser, .ipmiPassword, .logFile, .cgroupSlice:
+        .packagesCommand, .lockName, .parallelOneHostOnly, .ipmiHostname, .ipmiUser, .ipmiPassword, .logFile,
+        .cgroupSlice:
         nil
       }
     }

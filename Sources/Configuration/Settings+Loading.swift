@@ -52,8 +52,9 @@ extension Settings {
     upload = Upload(&reader)
     let retry = Retry(&reader)
     self.retry = retry
-    let interval = [reader.seconds(.statusMinimum, in: 1...86400), reader.seconds(.statusMaximum, in: 1...86400)].sorted()
-    statusInterval = interval[0]...interval[1]
+    let bounds = 1.0...86400
+    let interval = (reader.seconds(.statusMinimum, in: bounds), reader.seconds(.statusMaximum, in: bounds))
+    statusInterval = min(interval.0, interval.1)...max(interval.0, interval.1)
     connectInterval = reader.seconds(.connectInterval)
     acceptAttempts = reader.count(.acceptAttempts)
     terminatesAfterJobs = reader.flag(.terminatesAfterJobs)
@@ -79,6 +80,8 @@ extension Settings {
 extension Settings.Cache {
   /// All keys are taken, whether or not there is a cache, so that they are shown and checked.
   fileprivate init?(_ reader: inout SettingsReader) {
+    let directory = reader.path(.cacheDirectory)
+    self.init(directory: directory ?? "")
     limit = Int64(reader.number(.cacheLimit, in: 0...1e6) * Double(1 << 30))
     minimumFree = reader.optionalNumber(.cacheMinimumFree, in: 0...100)
     workers = reader.count(.cacheWorkers, in: 1...1000)
@@ -86,8 +89,7 @@ extension Settings.Cache {
     serviceURL = reader.text(.cacheServiceURL, standard: "http://127.0.0.1:\(port)") ?? ""
     maximumInactiveJobs = reader.count(.cacheMaximumInactiveJobs, in: 0...1e9)
     pollDelay = reader.seconds(.cachePollDelay)
-    guard let directory = reader.path(.cacheDirectory) else { return nil }
-    self.directory = directory
+    if directory == nil { return nil }
   }
 }
 

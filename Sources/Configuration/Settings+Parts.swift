@@ -73,6 +73,16 @@ extension Settings {
     package var maximumInactiveJobs: Int
     /// Wait between questions for the state of a download.
     package var pollDelay: Duration
+
+    /// A cache in `directory`, all else as by default.
+    package init(directory: FilePath) {
+      self.directory = directory
+      limit = 50 << 30
+      workers = 5
+      serviceURL = "http://127.0.0.1:9530"
+      maximumInactiveJobs = 5
+      pollDelay = .seconds(5)
+    }
   }
 
   /// How assets go to a web UI (protocol §8).
@@ -85,6 +95,13 @@ extension Settings {
     package var tries: Int
     /// Wait after the first failed try.
     package var delay: Duration
+
+    package init(isLocal: Bool = true, chunkSize: Int = 10_000_000, tries: Int = 10, delay: Duration = .seconds(5)) {
+      self.isLocal = isLocal
+      self.chunkSize = chunkSize
+      self.tries = tries
+      self.delay = delay
+    }
   }
 
   /// The throttle of job starts on this host (protocol §4).
@@ -96,6 +113,13 @@ extension Settings {
     package var expiration: Duration
     /// Where the slots of this host share it.
     package var directory: FilePath
+
+    package init(name: String, limit: Int = 5, expiration: Duration = .seconds(30), directory: FilePath) {
+      self.name = name
+      self.limit = limit
+      self.expiration = expiration
+      self.directory = directory
+    }
   }
 
   /// The machine that jobs of this slot run on, if it is switched by IPMI.
@@ -107,6 +131,17 @@ extension Settings {
     package var options: String
     /// While the slot is idle, the machine is switched off that often; nil for never.
     package var autoShutdownInterval: Duration?
+
+    package init(
+      hostname: String, user: String? = nil, password: String? = nil, options: String = "-I lanplus",
+      autoShutdownInterval: Duration? = .seconds(300)
+    ) {
+      self.hostname = hostname
+      self.user = user
+      self.password = password
+      self.options = options
+      self.autoShutdownInterval = autoShutdownInterval
+    }
 
     /// Without the password: a secret never reaches a log.
     package var description: String { "\(user.map { "\($0)@" } ?? "")\(hostname)" }

@@ -14,7 +14,8 @@ extension Settings {
     /// The web UIs that HOST names.
     /// - Parameter warnings: gets what was left out.
     /// - Throws: ``ConfigurationError`` if none is left.
-    func webUIs(_ hosts: String, from origins: [Origin], warnings: inout [String]) throws(ConfigurationError) -> [WebUI] {
+    func webUIs(_ hosts: String, from origins: [Origin], warnings: inout [String]) throws(ConfigurationError) -> [WebUI]
+    {
       let place = origins.map(\.description).joined(separator: ", ")
       var webUIs: [WebUI] = []
       var problem: ConfigurationError?
@@ -80,7 +81,8 @@ extension Settings {
       case (nil, nil): return nil
       case (let key, _):
         let missing = key == nil ? "key" : "secret"
-        warnings.append("no \(missing) for \(address): requests are not signed; add it to [\(address.host)] of client.conf")
+        let fix = "add it to [\(address.host)] of client.conf"
+        warnings.append("no \(missing) for \(address): requests are not signed; \(fix)")
         return nil
       }
     }

@@ -74,7 +74,9 @@ struct SettingsReader {
   }
 
   /// A number without a fraction.
-  mutating func count(_ key: Settings.Key, in range: ClosedRange<Double> = 1...1e9) -> Int { Int(number(key, in: range)) }
+  mutating func count(_ key: Settings.Key, in range: ClosedRange<Double> = 1...1e9) -> Int {
+    Int(number(key, in: range))
+  }
 
   /// A time in seconds, fractions allowed.
   mutating func seconds(_ key: Settings.Key, in range: ClosedRange<Double> = 0...1e9) -> Duration {

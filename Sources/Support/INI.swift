@@ -3,7 +3,9 @@
 public struct INI: Sendable, Hashable {
   /// One `key = value`, or `key += value`.
   public struct Entry: Sendable, Hashable {
+    /// Without the `+` of `+=`.
     public var key: String
+    /// All that follows the `=`, trimmed.
     public var value: String
     /// Written with `+=`: the value is meant to be appended to what was there before.
     public var appends: Bool
@@ -13,9 +15,11 @@ public struct INI: Sendable, Hashable {
 
   /// What stands below one `[name]`.
   public struct Section: Sendable, Hashable {
+    /// What stands between the brackets, trimmed.
     public var name: String
     /// Counted from 1.
     public var line: Int
+    /// In the order of the file; one key can come twice.
     public var entries: [Entry]
   }
 
@@ -32,6 +36,7 @@ public struct INI: Sendable, Hashable {
       case section
     }
 
+    /// Why the line was left out.
     public var kind: Kind
     /// Counted from 1.
     public var line: Int

@@ -22,7 +22,9 @@ struct FilesTests {
       Search(["/usr/etc/openqa/"], ["/usr/etc/openqa/"]),
       Search(["/c/", "/etc/openqa/"], ["/c/"]),
       Search(["/home/.config/openqa/"], []),
-      Search(["/etc/openqa/.d/b", "/etc/openqa/.d/a", "/etc/openqa/"], ["/etc/openqa/", "/etc/openqa/.d/a", "/etc/openqa/.d/b"]),
+      Search(
+        ["/etc/openqa/.d/b", "/etc/openqa/.d/a", "/etc/openqa/"],
+        ["/etc/openqa/", "/etc/openqa/.d/a", "/etc/openqa/.d/b"]),
       Search(["/c/.d/a", "/etc/openqa/"], ["/c/.d/a"]),
       Search(["/etc/openqa/.d/a", "/usr/etc/openqa/"], ["/usr/etc/openqa/", "/etc/openqa/.d/a"]),
       Search(["/etc/openqa/", "/usr/etc/openqa/.d/a"], ["/etc/openqa/"]),
@@ -58,9 +60,12 @@ struct FilesTests {
   func dropIns() throws {
     let directory = "/etc/openqa/workers.ini.d"
     let settings = try Fixture(files: [
-      "/etc/openqa/workers.ini": "[global]\nA = main\nB = main\nC = main\nWORKER_CLASS = x\n[3]\nA = slot\n[1-9]\nD = r\n",
-      "\(directory)/2.ini": "[global]\nB = two\nC = two\n", "\(directory)/10.ini": "[global]\nB = ten\na = ten\n[3]\nD = 3\n",
-      "\(directory)/3.ini": "[global]\nworker_class += y\n[1-9]\nd = ranged\n", "\(directory)/4.conf": "[global]\nB = no\n",
+      "/etc/openqa/workers.ini":
+        "[global]\nA = main\nB = main\nC = main\nWORKER_CLASS = x\n[3]\nA = slot\n[1-9]\nD = r\n",
+      "\(directory)/2.ini": "[global]\nB = two\nC = two\n",
+      "\(directory)/10.ini": "[global]\nB = ten\na = ten\n[3]\nD = 3\n",
+      "\(directory)/3.ini": "[global]\nworker_class += y\n[1-9]\nd = ranged\n",
+      "\(directory)/4.conf": "[global]\nB = no\n",
       "\(directory)/.5.ini": "[global]\nB = hidden\n", "\(directory)/6.ini~": "[global]\nB = backup\n",
     ]).settings()
     let jobs = settings.jobSettings

@@ -53,7 +53,9 @@ struct InstalledFilesTests {
       let example = try #require(examples.first { $0.key == key.rawValue }, "\(key)")
       let said = lines[example.line - 1]
       #expect(said.hasPrefix("# Default: "), "\(key)")
-      if let standard = key.standard { #expect(said == "# Default: \(standard)" && example.value == standard, "\(key)") }
+      if let standard = key.standard {
+        #expect(said == "# Default: \(standard)" && example.value == standard, "\(key)")
+      }
       if let variable = key.environmentVariable { #expect(lines.contains { $0.contains("$\(variable)") }, "\(key)") }
     }
   }

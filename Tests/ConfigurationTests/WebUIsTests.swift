@@ -1,4 +1,5 @@
 import Configuration
+import SystemPackage
 import Testing
 
 @Suite("Web UIs")
@@ -18,7 +19,8 @@ struct WebUIsTests {
       FOO = 1
       [a]
       SHARE_DIRECTORY = /no
-      """).settings()
+      """
+    ).settings()
     #expect(settings.webUIs.map(\.shareDirectory) == ["/a", nil, nil])
     #expect(settings.webUIs.map(\.testPoolServer) == ["rsync://a/tests", nil, nil])
     #expect(settings.webUIs.map(\.retry.delay) == [.seconds(1), .seconds(7), .seconds(7)])
@@ -39,7 +41,9 @@ struct WebUIsTests {
   func credentials() throws {
     var fixture = Fixture(
       "[global]\nHOST = http://w:8080 https://[::1]/ other\n",
-      client: "[w]\nkey = K0\nKey = K1\nsecret = S0\nsecret = S1  \n[[::1]]\nkey = K6\nsecret = S6 ; x\n[http://w:8080]\nkey = no\n")
+      client:
+        "[w]\nkey = K0\nKey = K1\nsecret = S0\nsecret = S1  \n[[::1]]\nkey = K6\nsecret = S6 ; x\n[http://w:8080]\nkey = no\n"
+    )
     #expect(
       try fixture.settings().webUIs.map(\.credentials) == [
         Credentials(key: "K1", secret: "S1"), Credentials(key: "K6", secret: "S6 ; x"), nil,
