@@ -69,7 +69,7 @@ let package = Package(
     library("Configuration", ["Support", systemPackage]),
 
     // Floor 3: signed REST calls.
-    library("WebUIClient", ["Configuration", "OpenQAProtocol", "Support", "Transport", logging]),
+    library("WebUIClient", ["Configuration", "OpenQAProtocol", "Support", "Transport", logging, systemPackage]),
 
     // Floor 4: siblings that only Agent wires together.
     library("CommandServerClient", ["OpenQAProtocol", "Support", "Transport"]),
@@ -122,11 +122,11 @@ let package = Package(
     tests("Transport", ["HTTPServer", systemPackage]),
     tests("OpenQAProtocol", [], resources: [.copy("Fixtures")]),
     tests("Configuration", [systemPackage]),
-    tests("WebUIClient", ["Configuration", "HTTPServer", "Transport"]),
+    tests("WebUIClient", ["Configuration", "HTTPServer", "Support", "Transport", logging, systemPackage]),
     tests("WebUISession", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient"]),
-    tests("CommandServerClient", ["HTTPServer", "Transport"]),
+    tests("CommandServerClient", ["HTTPServer", "Support", "Transport"]),
     tests("Engines", ["Configuration", "OpenQAProtocol", systemPackage]),
-    tests("Upload", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient", systemPackage]),
+    tests("Upload", ["Configuration", "HTTPServer", "Support", "Transport", "WebUIClient", logging, systemPackage]),
     tests(
       "Agent",
       ["Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", systemPackage]

@@ -173,7 +173,9 @@ struct JobRun: Sendable {
   private func greet(_ server: CommandServer) async {
     while await sleepsFor(.milliseconds(500)) {
       guard let version = try? await server.version() else { continue }
-      slot.logger.info("The backend's command server is up: isotovideo \(version.isotovideo)")
+      // While the backend starts, this request can get the answer to another one.
+      slot.logger.info(
+        "The backend's command server is up\(version.isotovideo.isEmpty ? "" : ": version \(version.isotovideo)")")
       return
     }
   }

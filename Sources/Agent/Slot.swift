@@ -58,7 +58,8 @@ package actor Slot {
       clock: context.clock)
     sessions = context.settings.webUIs.map { webUI in
       let client = WebUIClient(
-        webUI, http: context.http, retry: webUI.retry, logger: context.logger, clock: context.clock)
+        webUI.address, credentials: webUI.credentials, http: context.http, retry: webUI.retry, logger: context.logger,
+        clock: context.clock)
       return WebUISession(
         client, webSockets: webSockets, registration: registration, timing: timing, logger: context.logger)
     }

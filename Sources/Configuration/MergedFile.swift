@@ -18,8 +18,15 @@ struct MergedFile: Sendable {
 
   init(repetition: Repetition) { self.repetition = repetition }
 
+  /// A section of the files that have it; `place` is where it is first.
+  struct Section: Sendable {
+    var name: String
+    var place: String
+    var entries: [Entry] = []
+  }
+
   /// In the order of their first appearance; each name once.
-  private(set) var sections: [(name: String, entries: [Entry])] = []
+  private(set) var sections: [Section] = []
 
   /// The entries of a section, in order; none if there is no such section.
   subscript(name: String) -> [Entry] { sections.first { $0.name == name }?.entries ?? [] }
@@ -31,7 +38,7 @@ struct MergedFile: Sendable {
     warnings += ini.problems.map { "\(file):\($0.line): \($0)" }
     for section in ini.sections {
       let index = sections.firstIndex { $0.name == section.name } ?? sections.count
-      if index == sections.count { sections.append((section.name, [])) }
+      if index == sections.count { sections.append(Section(name: section.name, place: "\(file):\(section.line)")) }
       for read in section.entries {
         let origin = Origin.file(file, line: read.line, section: section.name)
         if (read.key + read.value).unicodeScalars.contains("\u{FFFD}") {

@@ -10,12 +10,12 @@ enum SectionName {
   /// What makes a name look like a mistake; nil for any other.
   static func problem(_ name: String) -> String? {
     for known in ["global", "class:"] where name.lowercased().hasPrefix(known) && !name.hasPrefix(known) {
-      return "workers.ini: section [\(name)] is left out: \(known) is written in lower case"
+      return "section [\(name)] is left out: \(known) is written in lower case"
     }
     guard name.contains(where: \.isNumber), name.allSatisfy({ $0.isNumber || ", -".contains($0) }) else { return nil }
     let parts = name.split(separator: ",", omittingEmptySubsequences: false)
     guard let part = parts.first(where: { range($0) == nil }) else { return nil }
-    return "workers.ini: section [\(name)]: '\(part)' is neither a number nor a range; write [1] or [1,3-5]"
+    return "section [\(name)]: '\(part)' is neither a number nor a range; write [1] or [1,3-5]"
   }
 
   private static func range(_ part: Substring) -> ClosedRange<Int>? {

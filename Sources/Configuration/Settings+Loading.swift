@@ -17,7 +17,10 @@ extension Settings {
     let workers = files.workers()
     let clients = files.clients()
     var reader = SettingsReader(environment: environment)
-    reader.warnings = files.warnings + workers.sections.compactMap { SectionName.problem($0.name) }
+    reader.warnings = files.warnings
+    for section in workers.sections {
+      if let problem = SectionName.problem(section.name) { reader.warnings.append("\(section.place): \(problem)") }
+    }
     reader.lay(workers["global"])
     for section in workers.sections where SectionName.names(section.name, instance: options.instance) {
       reader.lay(section.entries)

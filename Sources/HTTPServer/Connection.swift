@@ -1,5 +1,6 @@
 internal import NIOCore
 internal import NIOHTTP1
+internal import Support
 
 /// The life of one connection: request, handler, response, in turn, until one side closes or it becomes a WebSocket.
 struct Connection: Sendable {
@@ -83,7 +84,8 @@ struct Connection: Sendable {
     } catch let error as RequestError {
       return .text("\(error)\n", status: error.status)
     } catch {
-      server.onError(error)
+      // Once the client has left, errors only tell that.
+      if !Task.isCancelled { server.onError(error) }
       return .text("internal server error\n", status: 500)
     }
   }
@@ -104,16 +106,27 @@ struct Connection: Sendable {
     let keepAlive = keepAlive && isFramed
     headers["Connection"] = keepAlive ? (isOld ? "keep-alive" : nil) : "close"
     let version: HTTPVersion = isOld ? .http1_0 : .http1_1
-    try await outbound.write(.head(HTTPResponseHead(version: version, status: status, headers: headers.storage)))
-    switch response.content {
-    case .bytes(let bytes) where !isHead && status.mayHaveResponseBody && !bytes.isEmpty:
-      try await outbound.write(.body(ByteBuffer(bytes: bytes)))
-    case .stream(let write) where !isHead && status.mayHaveResponseBody:
-      try await write(ResponseWriter(outbound: outbound))
-    default: break
+    let head = Outbound.head(HTTPResponseHead(version: version, status: status, headers: headers.storage))
+    guard !isHead, status.mayHaveResponseBody else {
+      try await outbound.write(contentsOf: [head, .end])
+      return keepAlive
     }
-    try await outbound.write(.end)
-    return keepAlive
+    let written: Int64
+    switch response.content {
+    case .bytes(let bytes):
+      try await outbound.write(contentsOf: [head, .body(ByteBuffer(bytes: bytes)), .end])
+      written = Int64(bytes.count)
+    case .stream(let write):
+      let writer = ResponseWriter(outbound: outbound)
+      try await outbound.write(head)
+      try await write(writer)
+      try await outbound.write(.end)
+      written = writer.count.withLock { $0 }
+    case .webSocket: return false
+    }
+    // A client that was promised another length would take the next response for the rest of this one.
+    let promised = headers["content-length"].flatMap(Int64.init)
+    return keepAlive && (promised == nil || promised == written)
   }
 
   private func upgrade(
@@ -132,7 +145,7 @@ struct Connection: Sendable {
     } catch let abort as AbortConnection {
       throw abort
     } catch {
-      server.onError(error)
+      if !Task.isCancelled { server.onError(error) }
       try await socket.close(code: 1011)
     }
   }

@@ -55,11 +55,10 @@ struct HeaderParameters {
           }
         }
         if parameters[name] == nil { parameters[name] = quoted }
-        rest = rest.drop { $0 != ";" }
-      } else {
-        if parameters[name] == nil { parameters[name] = String(Self.trimmed(rest.prefix { $0 != ";" })) }
-        rest = rest.drop { $0 != ";" }
+      } else if parameters[name] == nil {
+        parameters[name] = String(Self.trimmed(rest.prefix { $0 != ";" }))
       }
+      rest = rest.drop { $0 != ";" }
     }
   }
 

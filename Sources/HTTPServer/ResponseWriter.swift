@@ -1,14 +1,19 @@
 internal import NIOCore
+internal import Support
 
 /// The sending end of a streamed response.
 public struct ResponseWriter: Sendable {
   let outbound: OutboundWriter
+  /// Bytes written so far.
+  let count = Guarded<Int64>(0)
 
   /// Sends bytes; returns when the connection takes more.
   /// - Throws: when the client left or the server stops.
   public func write(_ bytes: some Sequence<UInt8>) async throws {
     let buffer = ByteBuffer(bytes: bytes)
-    if buffer.readableBytes > 0 { try await outbound.write(.body(buffer)) }
+    guard buffer.readableBytes > 0 else { return }
+    count.withLock { $0 += Int64(buffer.readableBytes) }
+    try await outbound.write(.body(buffer))
   }
 
   /// Sends text as UTF-8.

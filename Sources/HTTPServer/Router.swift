@@ -41,7 +41,7 @@ public struct Router: Sendable {
   }
 
   private static func segments(_ path: String) -> [Substring] {
-    path.split(separator: "/", omittingEmptySubsequences: false).dropFirst(path.hasPrefix("/") ? 1 : 0) + []
+    Array(path.split(separator: "/", omittingEmptySubsequences: false).dropFirst(path.hasPrefix("/") ? 1 : 0))
   }
 
   private static func match(_ path: [Substring], _ pattern: [Substring]) -> [String: String]? {

@@ -41,21 +41,14 @@ public final class WebServer: Sendable {
     onError: @escaping @Sendable (any Error) -> Void = { _ in }, handler: @escaping Handler
   ) async throws -> WebServer {
     let core = ServerCore(limits: limits, handler: handler, onError: onError)
-    let listener: NIOAsyncChannel<ConnectionChannel, Never> = try await ServerBootstrap(
-      group: MultiThreadedEventLoopGroup.singleton
-    )
-    .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-    .serverChannelOption(.backlog, value: 512)
-    .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-    .bind(host: host, port: port) { channel in
-      channel.eventLoop.makeCompletedFuture {
-        try HTTPChannelHandler.install(in: channel, limits: limits)
-        return try ConnectionChannel(wrappingChannelSynchronously: channel)
-      }
-    }
-    core.listens(on: listener.channel)
-    let task = Task { await core.serve(listener) }
-    return WebServer(listener: listener.channel, core: core, task: task)
+    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelOption(.backlog, value: 512)
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .childChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try core.accept(channel) } }
+      .bind(host: host, port: port).get()
+    core.listens(on: listener)
+    return WebServer(listener: listener, core: core, task: Task { await core.serve() })
   }
 
   /// Serves while `body` runs, then stops: for tests.
@@ -90,84 +83,5 @@ public final class WebServer: Sendable {
       await task.value
       group.cancelAll()
     }
-  }
-}
-
-/// What a server's connections share: its handler, and who is connected.
-final class ServerCore: Sendable {
-  private struct State {
-    var listener: (any Channel)?
-    var connections: [ObjectIdentifier: any Channel] = [:]
-    var isStopping = false
-    var isClosed = false
-  }
-
-  let limits: ServerLimits
-  let handler: WebServer.Handler
-  let onError: @Sendable (any Error) -> Void
-  private let state = Guarded(State())
-
-  init(limits: ServerLimits, handler: @escaping WebServer.Handler, onError: @escaping @Sendable (any Error) -> Void) {
-    self.limits = limits
-    self.handler = handler
-    self.onError = onError
-  }
-
-  var connectionCount: Int { state.withLock { $0.connections.count } }
-
-  func listens(on channel: any Channel) { state.withLock { $0.listener = channel } }
-
-  /// Accepts until the listener is closed, and returns when the last connection has ended. Never cancelled: connections
-  /// end because their channel is closed, so that each accepted one is taken and released.
-  func serve(_ listener: NIOAsyncChannel<ConnectionChannel, Never>) async {
-    await withDiscardingTaskGroup { group in
-      try? await listener.executeThenClose { inbound in
-        for try await channel in inbound {
-          let isSurplus = add(channel.channel)
-          group.addTask {
-            await Connection(channel: channel, server: self, isSurplus: isSurplus).run()
-            self.remove(channel.channel)
-          }
-        }
-      }
-    }
-  }
-
-  /// - Returns: whether the connection is one too many.
-  private func add(_ channel: any Channel) -> Bool {
-    let (isSurplus, isStopping, isClosed) = state.withLock {
-      $0.connections[ObjectIdentifier(channel)] = channel
-      return ($0.connections.count > limits.connections, $0.isStopping, $0.isClosed)
-    }
-    if isClosed {
-      channel.close(promise: nil)
-    } else if isStopping {
-      channel.pipeline.fireUserInboundEventTriggered(ServerStops())
-    }
-    return isSurplus
-  }
-
-  private func remove(_ channel: any Channel) {
-    state.withLock { _ = $0.connections.removeValue(forKey: ObjectIdentifier(channel)) }
-  }
-
-  /// Closes the listener and asks the connections to end.
-  func stop() {
-    let (listener, connections) = state.withLock {
-      $0.isStopping = true
-      return ($0.listener, Array($0.connections.values))
-    }
-    listener?.close(promise: nil)
-    for channel in connections { channel.pipeline.fireUserInboundEventTriggered(ServerStops()) }
-  }
-
-  /// Closes the listener and the connections.
-  func close() {
-    stop()
-    let connections = state.withLock {
-      $0.isClosed = true
-      return Array($0.connections.values)
-    }
-    for channel in connections { channel.close(promise: nil) }
   }
 }

@@ -36,7 +36,7 @@ final class ServiceLoop: SerialExecutor {
   private let state = Guarded(State())
   // Of the context, other threads use only `lws_cancel_service`, which libwebsockets allows from any thread.
   private nonisolated(unsafe) let context: OpaquePointer
-  // Proven by `preconditionIsolated` in front of each use.
+  // Proven by `checkIsolated` in front of each use; the initialiser is alone.
   private nonisolated(unsafe) let confined = Confined()
 
   private init() throws(TransportError) {

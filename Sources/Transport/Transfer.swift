@@ -106,8 +106,9 @@ final class Transfer {
       // One way for all bodies: a POST of known length, under another name if need be.
       set(CURLOPT_POST, 1)
       if method != .post { set(CURLOPT_CUSTOMREQUEST, method.rawValue) }
-      _ = ccurl_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(order.body?.length ?? 0))
-      set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
+      let length = order.body?.length ?? 0
+      _ = ccurl_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(length))
+      if length > 64 << 10 { set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10) }
     }
   }
 

@@ -148,10 +148,7 @@ extension WebSocketConnection {
   private func connectError(_ text: String) -> TransportError {
     // What was logged last was logged about this connection: the report follows at once.
     let log = ServiceLoop.takeLog()
-    if endpoint.isSecure, let line = log.last(where: { $0.contains("SSL error: ") }),
-      let start = line.firstRange(of: "SSL error: ")
-    {
-      let reason = line[start.upperBound...].split(separator: " (").first ?? "handshake failed"
+    if endpoint.isSecure, let reason = log.lazy.compactMap(Self.reason(inLogLine:)).last {
       return TransportError(.tls, "\(endpoint.description): TLS: \(reason)")
     }
     let kind: TransportError.Code =
@@ -165,5 +162,11 @@ extension WebSocketConnection {
         .closed
       }
     return TransportError(kind, "\(endpoint.description): \(text.isEmpty ? "connection lost in the upgrade" : text)")
+  }
+
+  /// "certificate has expired" of "… SSL error: certificate has expired (preverify_ok=0;err=10;depth=0)".
+  private static func reason(inLogLine line: String) -> Substring? {
+    guard let start = line.firstRange(of: "SSL error: ")?.upperBound else { return nil }
+    return line[start...].split(separator: " (").first
   }
 }

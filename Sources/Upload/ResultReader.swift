@@ -47,7 +47,9 @@ struct ResultReader {
     results.pauseReason = isFinal ? nil : status?.pauseReason
     let isOrderNew = readOrder()
     guard orderStatus != nil else {
-      if !isFinal, status?.status == "running" { throw UploadError(.noTestsScheduled, "no tests scheduled") }
+      if !isFinal, status?.status == "running", !Files.exists(orderPath) {
+        throw UploadError(.noTestsScheduled, "no tests scheduled")
+      }
       return results
     }
     let names = order.map { $0["name"]?.scalar ?? "" }
@@ -78,6 +80,8 @@ struct ResultReader {
     return results
   }
 
+  private var orderPath: FilePath { folder.appending("test_order.json") }
+
   private mutating func add(_ module: ModuleResult, _ name: String, isRunning: Bool, to results: inout CollectedResults)
   {
     for screenshot in module.screenshots {
@@ -89,7 +93,7 @@ struct ResultReader {
 
   /// Reads the order of modules if it is new.
   private mutating func readOrder() -> Bool {
-    let path = folder.appending("test_order.json")
+    let path = orderPath
     guard let status = Files.status(of: path), status != orderStatus else { return false }
     do {
       guard let content = try Files.read(path), let entries = try JSON(parsing: content).array else {

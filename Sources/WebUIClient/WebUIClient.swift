@@ -38,13 +38,13 @@ package struct WebUIClient: Sendable {
   private let logger: Logger
 
   package init(
-    _ webUI: Settings.WebUI, http: HTTPClient, retry: Settings.Retry, logger: Logger,
+    _ address: WebUIAddress, credentials: Credentials?, http: HTTPClient, retry: Settings.Retry, logger: Logger,
     clock: any Clock<Duration> = ContinuousClock(),
     now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
   ) {
-    address = webUI.address
-    origin = webUI.address.origin
-    signer = RequestSigner(webUI.credentials, now: now)
+    self.address = address
+    origin = address.origin
+    signer = RequestSigner(credentials, now: now)
     self.http = http
     self.retry = retry
     self.clock = clock

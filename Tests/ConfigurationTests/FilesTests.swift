@@ -104,8 +104,8 @@ struct FilesTests {
         "\(file):7: not a [section] alone on its line; left out, with what belongs to it",
         "\(file):5 [global]: A is twice in this section of the file; the first one counts",
         "\(file):12 [1-,3]: D: what is not UTF-8 was replaced; write the file in UTF-8",
-        "workers.ini: section [Global] is left out: global is written in lower case",
-        "workers.ini: section [1-,3]: '1-' is neither a number nor a range; write [1] or [1,3-5]",
+        "\(file):9: section [Global] is left out: global is written in lower case",
+        "\(file):11: section [1-,3]: '1-' is neither a number nor a range; write [1] or [1,3-5]",
       ])
     let jobs = settings.jobSettings
     #expect(jobs["A"] == "other" && jobs["B"] == nil && jobs["C"] == nil && jobs["D"] == "\u{FFFD}")

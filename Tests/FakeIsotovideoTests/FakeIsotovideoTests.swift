@@ -156,10 +156,11 @@ struct FakeIsotovideoTests {
     #expect(try run.json("base_state.json") == nil)
   }
 
-  @Test func leavesChildren() async throws {
+  @Test(arguments: ["exit", "ignore"])
+  func leavesChildren(_ term: String) async throws {
     let run = try FakeRun(
       scenario: """
-        {"setup": [{"spawn": {"count": 2, "lifetime": 30000}},
+        {"term": "\(term)", "setup": [{"spawn": {"count": 2, "lifetime": 30000}},
           {"spawn": {"setsid": true, "ignoreTerm": true, "lifetime": 30000, "pidFile": "sessions.pid"}}]}
         """)
     #expect(await run.exitCode() == 0)
@@ -167,9 +168,16 @@ struct FakeIsotovideoTests {
       String(decoding: try Files.read(run.pool.appending(name)) ?? [], as: UTF8.self).split(separator: "\n")
         .compactMap { pid_t($0) }
     }
-    let children = try pids("children.pid") + pids("sessions.pid")
-    #expect(children.count == 3)
-    for child in children { #expect(kill(child, SIGKILL) == 0) }
+    let plain = try pids("children.pid")
+    let stubborn = try pids("sessions.pid")
+    #expect(plain.count == 2)
+    #expect(stubborn.count == 1)
+    let began = ContinuousClock.now
+    for child in plain { #expect(kill(child, SIGTERM) == 0) }
+    for child in stubborn { #expect(kill(child, SIGKILL) == 0) }
+    // They hold the output: it ends with the last of them.
+    for await _ in run.lines {}
+    #expect(ContinuousClock.now - began < .seconds(20))
   }
 }
 

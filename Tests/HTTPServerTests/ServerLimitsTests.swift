@@ -22,7 +22,7 @@ struct ServerLimitsTests {
 
   @Test func closesIdleConnectionsAndAnswersHalfRequestsWith408() async throws {
     var limits = ServerLimits()
-    limits.idle = .milliseconds(500)
+    limits.idle = .milliseconds(1500)
     try await WebServer.with(limits: limits, handler: { _ in .text("ok") }) { server in
       try await RawClient.connect(to: server.port) { client in
         let answer = try await client.readToEnd()
@@ -42,7 +42,7 @@ struct ServerLimitsTests {
 
   @Test func answersAHalfBodyThatIsReadWith408() async throws {
     var limits = ServerLimits()
-    limits.idle = .milliseconds(500)
+    limits.idle = .milliseconds(1500)
     try await WebServer.with(limits: limits, handler: { .text("\(try await $0.body.collect().count)") }) { server in
       try await RawClient.connect(to: server.port) { client in
         try await client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabc")
@@ -53,9 +53,9 @@ struct ServerLimitsTests {
 
   @Test func givesAHandlerAllTheTimeItTakes() async throws {
     var limits = ServerLimits()
-    limits.idle = .milliseconds(500)
+    limits.idle = .milliseconds(1500)
     let handler: WebServer.Handler = { _ in
-      try await Task.sleep(for: .milliseconds(1200))
+      try await Task.sleep(for: .milliseconds(2500))
       return .text("slow")
     }
     try await WebServer.with(limits: limits, handler: handler) { server in
@@ -68,7 +68,7 @@ struct ServerLimitsTests {
 
   @Test func closesOnAClientThatTakesNoOutput() async throws {
     var limits = ServerLimits()
-    limits.idle = .milliseconds(500)
+    limits.idle = .milliseconds(1500)
     let ended = Gate()
     let handler: WebServer.Handler = { _ in
       .stream { writer in

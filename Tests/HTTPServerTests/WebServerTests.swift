@@ -77,6 +77,38 @@ struct WebServerTests {
     }
   }
 
+  @Test(arguments: [
+    "Content-Length: 3\r\nTransfer-Encoding: chunked", "Content-Length: 3\r\nContent-Length: 4", "Content-Length: -1",
+    "Transfer-Encoding: chunked, identity", "Content-Length: 3, 3",
+  ])
+  func refusesFramingThatCouldBeReadInTwoWays(_ fields: String) async throws {
+    try await WebServer.with(handler: { _ in .text("ok") }) { server in
+      try await RawClient.connect(to: server.port) { client in
+        try await client.send("POST / HTTP/1.1\r\nHost: x\r\n\(fields)\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\n\r\n")
+        let answer = try await client.readToEnd()
+        #expect(answer.hasPrefix("HTTP/1.1 400 "))
+        #expect(!answer.contains("200 OK"))
+      }
+    }
+  }
+
+  @Test(arguments: ["/short", "/long", "/bytes"])
+  func closesAfterAResponseOfAnotherLengthThanPromised(_ path: String) async throws {
+    let handler: WebServer.Handler = { request in
+      if request.path == "/bytes" { return ServerResponse(headers: ["Content-Length": "5"], body: [65]) }
+      return .stream(headers: ["Content-Length": "5"]) {
+        try await $0.write(request.path == "/short" ? "abc" : "abcdefg")
+      }
+    }
+    try await WebServer.with(handler: handler) { server in
+      try await RawClient.connect(to: server.port) { client in
+        try await client.send("GET \(path) HTTP/1.1\r\nHost: x\r\n\r\nGET \(path) HTTP/1.1\r\nHost: x\r\n\r\n")
+        let answer = try await client.readToEnd()
+        #expect(answer.ranges(of: "HTTP/1.1").count == 1)
+      }
+    }
+  }
+
   @Test func survivesRandomBytes() async throws {
     var random = SystemRandomNumberGenerator()
     try await WebServer.with(handler: { _ in .text("ok") }) { server in

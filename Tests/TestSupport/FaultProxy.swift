@@ -2,6 +2,9 @@ import Support
 
 /// A TCP proxy in front of a server on the loopback interface that breaks chosen HTTP requests in chosen ways. What no
 /// rule names passes through: keep-alive, WebSockets, anything. It works until ``stop()``.
+///
+/// A client may send a request again by itself if a *kept* connection ends before any byte of an answer: what looks like
+/// no fault at all is then a second request.
 package final class FaultProxy: Sendable {
   /// What happens to a request.
   package enum Fault: Sendable {

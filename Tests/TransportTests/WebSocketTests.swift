@@ -285,7 +285,7 @@ struct WebSocketTests {
     let (connection, server) = try await connect({ $0.closeTimeout = .milliseconds(300) }) { $0.socket.waitForEnd() }
     let start = ContinuousClock.now
     await connection.close()
-    #expect((.milliseconds(250) ..< .seconds(3)).contains(start.duration(to: .now)))
+    #expect((.milliseconds(250) ..< .seconds(20)).contains(start.duration(to: .now)))
     server.stop()
   }
 
@@ -297,19 +297,19 @@ struct WebSocketTests {
     try await connection.untilBlocked()
     let start = ContinuousClock.now
     await connection.close()
-    #expect(start.duration(to: .now) < .seconds(3))
+    #expect(start.duration(to: .now) < .seconds(20))
     await #expect(throws: TransportError.self) { try await sending.value }
     server.stop()
   }
 
   @Test func aSilentPeerIsDeadAfterItsLimit() async throws {
+    let start = ContinuousClock.now
     let (connection, server) = try await connect({
       $0.pingAfter = .seconds(1)
       $0.hangUpAfter = .seconds(2)
     }) { $0.socket.waitForEnd() }
-    let start = ContinuousClock.now
     let end = await connection.closure()
-    #expect((.seconds(1) ..< .seconds(4)).contains(start.duration(to: .now)))
+    #expect((.seconds(2) ..< .seconds(20)).contains(start.duration(to: .now)))
     #expect(end.error?.code == .timedOut)
     #expect(end.error?.message.contains("127.0.0.1:\(server.port)") == true)
     server.stop()

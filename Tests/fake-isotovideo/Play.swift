@@ -1,4 +1,3 @@
-@preconcurrency import Dispatch
 import Glibc
 import Support
 import SystemPackage
@@ -25,7 +24,7 @@ struct Play: Sendable {
   /// - Returns: the exit code.
   func perform() async throws -> Int32 {
     alarm(UInt32(max(1, scenario.lifetime.components.seconds)))
-    let terminations = Self.terminations(isIgnored: scenario.termination == .ignore)
+    let terminations = try Terminations.start(isIgnored: scenario.termination == .ignore)
     return try await withThrowingTaskGroup(of: Int32?.self) { group in
       group.addTask {
         do {
@@ -154,20 +153,4 @@ struct Play: Sendable {
   }
 
   private static func forever() async throws { try await Task.sleep(for: .seconds(86400)) }
-
-  /// The names of the signals that ask the program to end, as they come.
-  private static func terminations(isIgnored: Bool) -> AsyncStream<String> {
-    AsyncStream { continuation in
-      var sources: [any DispatchSourceSignal] = []
-      for (name, number) in [("TERM", SIGTERM), ("INT", SIGINT), ("HUP", SIGHUP)] {
-        signal(number, SIG_IGN)
-        if isIgnored { continue }
-        let source = DispatchSource.makeSignalSource(signal: number)
-        source.setEventHandler { continuation.yield(name) }
-        source.activate()
-        sources.append(source)
-      }
-      continuation.onTermination = { [sources] _ in for source in sources { source.cancel() } }
-    }
-  }
 }
