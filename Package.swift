@@ -91,7 +91,11 @@ let package = Package(
     // Floor 6: the program.
     .executableTarget(
       name: "worker-agent",
-      dependencies: ["Agent", "Configuration", "Support", argumentParser, logging, systemPackage, unixSignals],
+      dependencies: [
+        "Agent", "Configuration", "LocalWebUI", "Support", argumentParser, logging, systemPackage, unixSignals,
+      ],
+      // The demo has its test distribution and its guest in itself, so that the program is one file.
+      resources: [.embedInCode("DemoFiles")],
       swiftSettings: swiftSettings
     ),
 
