@@ -138,7 +138,10 @@ let package = Package(
       "Agent",
       ["Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", systemPackage]
     ),
-    tests("LocalWebUI", ["OpenQAProtocol", "Support", "Transport", systemPackage]),
+    tests(
+      "LocalWebUI", ["OpenQAProtocol", "Support", "Transport", systemPackage],
+      resources: [.copy("../OpenQAProtocolTests/Fixtures")]
+    ),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11
