@@ -1,7 +1,7 @@
 package import Configuration
 import Engines
 import Logging
-import Support
+package import Support
 import SystemPackage
 import Transport
 
@@ -15,8 +15,11 @@ package struct Host: Sendable {
   /// - Parameters:
   ///   - settings: one for each slot.
   ///   - environment: what backends get.
+  ///   - shareLane: what all slots read their shares on; nil for a lane of each slot's own.
   /// - Throws: what keeps threads from being started.
-  package init(_ settings: [Settings], environment: [String: String], output: LogOutput) async throws {
+  package init(
+    _ settings: [Settings], environment: [String: String], output: LogOutput, shareLane: IOLane? = nil
+  ) async throws {
     self.output = output
     http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent"))
     let webSockets = try WebSocketClient()
@@ -27,18 +30,26 @@ package struct Host: Sendable {
       let logger = log.logger()
       for warning in settings.warnings + facts.problems { logger.warning("\(warning)") }
       let isotovideo = Isotovideo(settings)
+      let pool = try Pool(settings.pool)
       var interfaceVersion = 0
       do {
-        interfaceVersion = try await isotovideo.interfaceVersion(environment: environment)
+        interfaceVersion = try await isotovideo.interfaceVersion(environment: environment, pool: pool)
       } catch {
         logger.error("\(error); give its path with --isotovideo")
       }
       let workerHostname = facts.workerHostname(for: settings) ?? ""
+      let shareLane = try shareLane ?? IOLane(name: "share")
       var settings = settings
+      do {
+        settings.webUIs = try await FolderCheck(paths: settings.paths, lane: shareLane).usable(settings, logger: logger)
+      } catch {
+        await output.flush()
+        throw error
+      }
       if !workerHostname.isEmpty { settings.jobSettings["WORKER_HOSTNAME"] = .string(workerHostname) }
       let context = SlotContext(
-        settings: settings, facts: facts, workerHostname: workerHostname, pool: try Pool(settings.pool),
-        shareLane: try IOLane(name: "share"), http: http, log: log, isotovideo: isotovideo, environment: environment,
+        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool,
+        shareLane: shareLane, http: http, log: log, isotovideo: isotovideo, environment: environment,
         clock: ContinuousClock())
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(
