@@ -19,7 +19,7 @@ OWN_SETTINGS = {
     "JOBTOKEN", "LAB_STAMP", "NAME", "QEMUPORT", "VNC", "WORKER_CLASS", "WORKER_ID", "WORKER_INSTANCE",
 }
 # Logs that differ from run to run of the same worker, beyond what `normal` hides.
-VARYING_FILES = re.compile(r"(\.ogv|-log\.txt|/?vars\.json|details-.*\.json)$")
+VARYING_FILES = re.compile(r"(\.ogv|\.vtt|-log\.txt|/?vars\.json|details-.*\.json)$")
 
 
 def normal(text, job):
@@ -149,11 +149,13 @@ def load(job_id, url=URL, results=RESULTS):
 
 
 def without_progress(view):
-    """`view` without what depends on when a job was ended from outside: how far its last module came."""
-    progress = {"screenshots shown", "screenshots stored", "thumbnails stored"}
-    progress |= {f"steps of {name}" for name in view["modules"] if " passed" not in view[f"module {name}"]}
-    contents = {name: text for name, text in view["contents"].items() if name != "serial0.txt"}
-    return {label: value for label, value in view.items() if label not in progress} | {"contents": contents}
+    """`view` without what depends on when a job was ended from outside, and on which status came to the web UI before."""
+    progress = re.compile(r"(module |steps of |screenshots |thumbnails |sizes of |texts$)")
+    of_modules = re.compile(rf"(details-)?({'|'.join(map(re.escape, view['modules']))})(-\d+)?\.(json|txt)$|serial0\.txt$")
+    view = {label: value for label, value in view.items() if not progress.match(label)}
+    view["files"] = [name for name in view["files"] if name == "serial0.txt" or not of_modules.match(name)]
+    view["contents"] = {name: text for name, text in view["contents"].items() if not of_modules.match(name)}
+    return view
 
 
 def brief(value):
