@@ -192,7 +192,8 @@ struct JobRun: Sendable {
     if reason.uploadsLogs {
       let logs = LogUploader(
         job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, logger: slot.log.logger(.both))
-      do { try await logs.upload() } catch { reason = .apiFailure("\(error)") }
+      let assets = reason.uploadsAssets ? makeAssetUploader(job) : nil
+      do { try await logs.upload(assets: assets) } catch { reason = .apiFailure("\(error)") }
     }
     if reason == .quit {
       var call = WebUIClient.Call(.post, "jobs/\(job.id)/duplicate")
@@ -213,6 +214,13 @@ struct JobRun: Sendable {
       evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
     }
     return await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+  }
+
+  private func makeAssetUploader(_ job: JobInfo) -> AssetUploader {
+    AssetUploader(
+      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane,
+      options: AssetUploader.Options(slot.settings, environment: slot.environment), logger: slot.log.logger(.both),
+      clock: slot.clock)
   }
 
   private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> Bool {
@@ -279,5 +287,20 @@ struct JobLimits: Sendable, Hashable {
     }
     setup = .seconds(seconds("MAX_SETUP_TIME", 3600))
     execution = .seconds(seconds("MAX_JOB_TIME", 7200) * seconds("TIMEOUT_SCALE", 1))
+  }
+}
+
+extension AssetUploader.Options {
+  /// LOCAL_UPLOAD, UPLOAD_CHUNK_SIZE, UPLOAD_RETRIES and the variable OPENQA_UPLOAD_DELAY.
+  init(_ settings: Settings, environment: [String: String]) {
+    self.init()
+    func number(_ text: String?, _ range: ClosedRange<Int>) -> Int? {
+      text.flatMap { Int($0.trimmed) }.flatMap { range.contains($0) ? $0 : nil }
+    }
+    isLocalAllowed = settings.jobSettings["LOCAL_UPLOAD"]?.isTruthy ?? true
+    // A chunk is held in memory several times over, and has to be smaller than 1 GiB.
+    chunkSize = number(settings.jobSettings["UPLOAD_CHUNK_SIZE"]?.scalar, 1...500_000_000) ?? chunkSize
+    tries = number(settings.jobSettings["UPLOAD_RETRIES"]?.scalar, 1...1000) ?? tries
+    delay = number(environment["OPENQA_UPLOAD_DELAY"], 0...3600).map { .seconds($0) } ?? delay
   }
 }
