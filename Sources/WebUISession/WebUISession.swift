@@ -68,6 +68,8 @@ package actor WebUISession {
   /// Rejections that wait for a connection.
   private var rejections: [WorkerMessage] = []
   private var isLocated = false
+  /// The slot has said farewell: what ends now ends as it should.
+  private var isQuitting = false
 
   package init(
     _ client: WebUIClient, webSockets: WebSocketClient, registration: WorkerRegistration, timing: Timing, logger: Logger
@@ -83,7 +85,7 @@ package actor WebUISession {
   /// Lives until its task is cancelled or the web UI refuses this worker for good.
   package func run() async {
     defer { out.finish() }
-    while !Task.isCancelled {
+    while !Task.isCancelled, !isQuitting {
       var wait = timing.connectInterval
       do {
         try await register()
@@ -136,6 +138,7 @@ package actor WebUISession {
 
   /// Tells the web UI that the slot goes offline.
   package func quit() async {
+    isQuitting = true
     _ = await send(.quit)
     await connection?.close(code: 1000, reason: "")
   }
@@ -204,7 +207,7 @@ package actor WebUISession {
     let closure = await connection.closure()
     let end = "Websocket connection to \(client.address) finished by remote side with code \(closure.summary)"
     lastError = end
-    if !Task.isCancelled { logger.warning("\(end)") }
+    if !Task.isCancelled, !isQuitting { logger.warning("\(end)") }
   }
 
   private func tellStatus() async {
