@@ -161,7 +161,7 @@ struct JobRun: Sendable {
         switch error.code {
         case .status: stop.open(with: .apiFailure(error.description))
         case .noTestsScheduled: stop.open(with: .other(error.description))
-        case .artefacts: break
+        case .artefacts, .asset: break
         }
       } catch {
         slot.logger.warning("results are not uploaded now: \(error)")
@@ -219,7 +219,7 @@ struct JobRun: Sendable {
   private func makeAssetUploader(_ job: JobInfo) -> AssetUploader {
     AssetUploader(
       job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane,
-      options: AssetUploader.Options(slot.settings, environment: slot.environment), logger: slot.log.logger(.both),
+      options: AssetUploader.Options(slot.settings.upload, for: webUI.address), logger: slot.log.logger(.both),
       clock: slot.clock)
   }
 
@@ -291,16 +291,12 @@ struct JobLimits: Sendable, Hashable {
 }
 
 extension AssetUploader.Options {
-  /// LOCAL_UPLOAD, UPLOAD_CHUNK_SIZE, UPLOAD_RETRIES and the variable OPENQA_UPLOAD_DELAY.
-  init(_ settings: Settings, environment: [String: String]) {
+  init(_ settings: Settings.Upload, for webUI: WebUIAddress) {
     self.init()
-    func number(_ text: String?, _ range: ClosedRange<Int>) -> Int? {
-      text.flatMap { Int($0.trimmed) }.flatMap { range.contains($0) ? $0 : nil }
-    }
-    isLocalAllowed = settings.jobSettings["LOCAL_UPLOAD"]?.isTruthy ?? true
-    // A chunk is held in memory several times over, and has to be smaller than 1 GiB.
-    chunkSize = number(settings.jobSettings["UPLOAD_CHUNK_SIZE"]?.scalar, 1...500_000_000) ?? chunkSize
-    tries = number(settings.jobSettings["UPLOAD_RETRIES"]?.scalar, 1...1000) ?? tries
-    delay = number(environment["OPENQA_UPLOAD_DELAY"], 0...3600).map { .seconds($0) } ?? delay
+    isLocal = settings.isLocal && webUI.isLocal
+    // A chunk is in memory several times over, twice as large as the file's part that is in it.
+    chunkSize = min(max(1, settings.chunkSize), AssetUploader.maximumChunkSize)
+    tries = settings.tries
+    delay = settings.delay
   }
 }

@@ -12,9 +12,9 @@ package import WebUIClient
 package struct AssetUploader: Sendable {
   /// What is configured.
   package struct Options: Sendable, Hashable {
-    /// Whether a web UI on this host is told the paths.
-    package var isLocalAllowed = true
-    /// Bytes.
+    /// Whether the web UI runs on this host and is told where assets are.
+    package var isLocal = false
+    /// Bytes, at most ``AssetUploader/maximumChunkSize``.
     package var chunkSize = 10_000_000
     /// Tries of each chunk.
     package var tries = 10
@@ -24,6 +24,8 @@ package struct AssetUploader: Sendable {
     package init() {}
   }
 
+  /// Bytes of the largest chunk that can be sent.
+  package static let maximumChunkSize = 500_000_000
   /// The longest wait between tries.
   private static let maximumDelay = Duration.seconds(30)
   /// Between two lines about an asset's progress.
@@ -68,7 +70,7 @@ package struct AssetUploader: Sendable {
     for asset in found {
       logger.info("Uploading \(asset.name)")
       do {
-        if options.isLocalAllowed, client.address.isLocal {
+        if options.isLocal {
           try await uploadLocally(asset)
         } else {
           try await uploadChunks(of: asset)
