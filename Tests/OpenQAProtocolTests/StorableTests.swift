@@ -95,7 +95,7 @@ struct StorableTests {
       for byte in [0, 1, 3, 4, 0x7f, 0x80, 0xff, UInt8.random(in: 0...255, using: &generator)] {
         var damaged = image
         damaged[place] = byte
-        if let chunk = try? StorableChunk(image: damaged) { #expect(chunk.end <= Int64.max && chunk.index <= chunk.total) }
+        if let chunk = try? StorableChunk(image: damaged) { #expect((1...chunk.total).contains(chunk.index)) }
       }
     }
     for count in 0..<200 {
@@ -107,8 +107,8 @@ struct StorableTests {
   @Test(
     "images that say too much of themselves",
     arguments: [
-      "", "05", "050b", "040b0880", "050b01ffffffff", "050b03ffffffff", "050b03ffffffff0a00ffffffff", "050b11ffffffffff",
-      "050b02ffffffff", "050b05", "050b" + String(repeating: "04", count: 1_000_000),
+      "", "05", "050b", "040b0880", "050b01ffffffff", "050b03ffffffff", "050b03ffffffff0a00ffffffff",
+      "050b11ffffffffff", "050b02ffffffff", "050b05", "050b" + String(repeating: "04", count: 1_000_000),
       "050b" + String(repeating: "0300000001", count: 100_000),
     ])
   func hostile(text: String) {

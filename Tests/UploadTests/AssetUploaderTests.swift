@@ -50,7 +50,8 @@ struct AssetUploaderTests {
       try Files.symbolicLink(bench.pool.appending("assets_private/link"), to: "/etc/passwd")
       #expect(mkfifo(bench.pool.appending("assets_private/pipe").string, 0o600) == 0)
       try await bench.upload()
-      #expect(bench.log.lines.filter { $0.hasPrefix("Uploading") } == ["a", "z", "a", "empty"].map { "Uploading \($0)" })
+      let names = bench.log.lines.filter { $0.hasPrefix("Uploading") }
+      #expect(names == ["Uploading a", "Uploading z", "Uploading a", "Uploading empty"])
       #expect(
         bench.log.lines.filter { $0.hasPrefix("Skipping") }
           == ["assets_private/link", "assets_private/pipe", "assets_public/folder"].map {
@@ -165,7 +166,8 @@ struct AssetUploaderTests {
       }
       let error = await #expect(throws: UploadError.self) { try await bench.upload() }
       #expect(error?.code == .asset && error?.description.hasPrefix("Error uploading x: ") == true)
-      if change != .gone, change != .link { #expect(error?.description.hasSuffix("it changed while it was uploaded") == true) }
+      let isUnreadable = change == .gone || change == .link
+      #expect(isUnreadable || error?.description.hasSuffix(": it changed while it was uploaded") == true)
       #expect(states.applied.count == 1)
       #expect(await bench.web.job(bench.job)?.files == [])
     }
