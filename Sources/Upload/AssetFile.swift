@@ -28,9 +28,9 @@ package struct AssetFile: Sendable, Hashable {
     var found: [AssetFile] = []
     var skipped: [FilePath] = []
     for scope in Scope.allCases {
-      let folder = pool.appending("assets_\(scope.rawValue)")
-      for name in try Files.names(in: folder) where !name.hasPrefix(".") {
-        let path = folder.appending(name)
+      for path in try Files.entries(in: pool.appending("assets_\(scope.rawValue)")) {
+        let name = Files.name(of: path)
+        if name.hasPrefix(".") { continue }
         guard let status = Files.status(of: path, followsLinks: false) else { continue }
         if status.kind == .file {
           found.append(AssetFile(scope: scope, name: name, path: path, status: status))

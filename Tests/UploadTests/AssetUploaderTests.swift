@@ -64,6 +64,17 @@ struct AssetUploaderTests {
     }
   }
 
+  @Test("a name that is no UTF-8")
+  func latin() async throws {
+    try await AssetBench.run { bench in
+      let name = FilePath(platformString: [0x62, CChar(bitPattern: 0xfc), 0])
+      try Files.makeDirectory(bench.pool.appending("assets_public"))
+      try Files.replace(bench.pool.appending("assets_public").appending(name.components), with: Self.content(30))
+      try await bench.upload()
+      #expect(try bench.arrived("public/bü") == Self.content(30))
+    }
+  }
+
   @Test("a pool without assets")
   func none() async throws {
     try await AssetBench.run { bench in
