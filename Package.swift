@@ -133,7 +133,13 @@ let package = Package(
     ),
     tests("CommandServerClient", ["HTTPServer", "Support", "Transport"]),
     tests("Engines", ["Configuration", "OpenQAProtocol", systemPackage]),
-    tests("Upload", ["Configuration", "HTTPServer", "Support", "Transport", "WebUIClient", logging, systemPackage]),
+    tests(
+      "Upload",
+      [
+        "Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging,
+        systemPackage,
+      ]
+    ),
     tests(
       "Agent",
       ["Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", systemPackage]
