@@ -58,8 +58,8 @@ package actor Slot {
       clock: context.clock)
     sessions = context.settings.webUIs.map { webUI in
       let client = WebUIClient(
-        webUI.address, credentials: webUI.credentials, http: context.http, retry: context.settings.retry,
-        logger: context.logger, clock: context.clock)
+        webUI.address, credentials: webUI.credentials, http: context.http, retry: webUI.retry, logger: context.logger,
+        clock: context.clock)
       return WebUISession(
         client, webSockets: webSockets, registration: registration, timing: timing, logger: context.logger)
     }

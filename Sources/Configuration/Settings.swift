@@ -1,11 +1,11 @@
 package import Support
 package import SystemPackage
 
-/// All that is configured for one slot. Nothing in it changes while the slot lives.
+/// All that is configured for one slot (protocol §1). Nothing in it changes while the slot lives.
 package struct Settings: Sendable, Hashable {
   /// The slot's number on this host, from 1.
   package var instance: Int
-  /// The web UIs to take jobs from.
+  /// The web UIs to take jobs from; at least one, none twice.
   package var webUIs: [WebUI]
   /// Comma-separated; nil unless configured.
   package var workerClass: String?
@@ -14,71 +14,62 @@ package struct Settings: Sendable, Hashable {
   /// Replaces the machine's own architecture; nil unless configured.
   package var architecture: String?
   package var logLevel: LogLevel
+  /// Where the log goes instead of standard output.
+  package var logDirectory: FilePath?
+  /// The log's file, in ``logDirectory`` if there is one.
+  package var logFile: FilePath?
   package var isotovideo: FilePath?
   /// Leave the pool directory as it is between jobs.
   package var keepsPool: Bool
   package var paths: Paths
+  /// Nil without CACHEDIRECTORY: assets and tests come from the share.
+  package var cache: Cache?
+  package var upload: Upload
   package var retry: Retry
   /// The period of worker_status is random in between.
   package var statusInterval: ClosedRange<Duration>
   /// Wait between attempts to register.
   package var connectInterval: Duration
-  /// What is laid over each job's settings, names in upper case: every key of workers.ini but HOST.
+  /// How often a job is accepted before it is given up, where others wait.
+  package var acceptAttempts: Int
+  /// Ends when the assigned jobs are done.
+  package var terminatesAfterJobs: Bool
+  /// A shell command that lists what is installed.
+  package var packagesCommand: String?
+  /// The load average that keeps new jobs off; nil for none.
+  package var criticalLoad: Double?
+  /// What to read load averages from.
+  package var loadAverageFile: FilePath
+  /// Nil without LOCK_NAME: job starts are not throttled.
+  package var lock: Lock?
+  /// Passed on in the registration, as written.
+  package var parallelOneHostOnly: String?
+  /// Nil without IPMI_HOSTNAME.
+  package var ipmi: IPMI?
+  /// How the D-Bus service of the virtual switch is called in what the worker says of it.
+  package var virtualSwitchService: String
+  /// The parent of jobs' control groups; nil for what the system suggests.
+  package var cgroupSlice: String?
+  /// What is laid over each job's settings, names in upper case: every key of workers.ini but HOST. Texts, but for the
+  /// defaults, which are numbers.
   package var jobSettings: [String: JSON]
-  /// What was odd in the configuration, for the log.
+  /// What was odd in the configuration, for the log. No secrets are in it.
   package var warnings: [String]
-
-  /// One web UI.
-  package struct WebUI: Sendable, Hashable {
-    package var address: WebUIAddress
-    /// None are needed where the server runs without authentication.
-    package var credentials: Credentials?
-    /// SHARE_DIRECTORY of this web UI's section.
-    package var shareDirectory: FilePath?
-  }
-
-  /// Severities of the log, worst last.
-  package enum LogLevel: String, Sendable, Hashable, CaseIterable, Comparable {
-    case trace, debug, info, warn, error, fatal
-
-    package static func < (left: LogLevel, right: LogLevel) -> Bool {
-      left.severity < right.severity
-    }
-
-    private var severity: Int { LogLevel.allCases.firstIndex(of: self) ?? 0 }
-  }
-
-  /// How REST calls are repeated (protocol §2).
-  package struct Retry: Sendable, Hashable {
-    /// Tries of one call.
-    package var tries: Int
-    package var delay: Duration
-    /// The wait after an answer that means 'busy'.
-    package var delayIfBusy: Duration
-
-    package init(tries: Int = 60, delay: Duration = .seconds(5), delayIfBusy: Duration = .seconds(60)) {
-      self.tries = tries
-      self.delay = delay
-      self.delayIfBusy = delayIfBusy
-    }
-  }
-
-  /// Where this host keeps what openQA works with.
-  package struct Paths: Sendable, Hashable {
-    /// PRJDIR.
-    package var project: FilePath
-
-    package init(project: FilePath) { self.project = project }
-
-    /// The pool directory of a slot.
-    package func pool(instance: Int) -> FilePath { project.appending("pool").appending(String(instance)) }
-    /// The share that is used unless a web UI has its own.
-    package var share: FilePath { project.appending("share") }
-  }
+  /// Every ``Key`` in order, and then the keys that only jobs know, with what counts and where it comes from.
+  package var items: [Item]
+  /// The files that were read, the later laid over the earlier.
+  package var files: [FilePath]
 
   /// The backend's command server listens on the port after this one.
   package var qemuPort: Int { 20002 + 10 * instance }
   /// The display number of the guest's VNC server.
   package var vncDisplay: Int { 90 + instance }
   package var pool: FilePath { paths.pool(instance: instance) }
+
+  /// The file to log to; nil for standard output.
+  /// - Parameter nodeName: this host's name, since a directory can be shared.
+  package func logFile(nodeName: String) -> FilePath? {
+    guard let logDirectory else { return logFile }
+    return logDirectory.pushing(logFile ?? FilePath("\(nodeName)-\(instance).log"))
+  }
 }

@@ -15,7 +15,9 @@ package struct WebUIAddress: Sendable, Hashable, CustomStringConvertible {
   /// - Throws: ``ConfigurationError`` for anything else.
   package init(_ entry: String) throws(ConfigurationError) {
     func unusable(_ problem: String) -> ConfigurationError {
-      ConfigurationError("HOST entry '\(entry)': \(problem); write host, host:port or http[s]://host[:port]")
+      // What stands before an @ is a password more often than not.
+      let shown = entry.lastIndex(of: "@").map { "…\(entry[$0...])" } ?? entry
+      return ConfigurationError("HOST entry '\(shown)': \(problem); write host, host:port or http[s]://host[:port]")
     }
     var rest = Substring(entry)
     var scheme = "http"
@@ -28,6 +30,7 @@ package struct WebUIAddress: Sendable, Hashable, CustomStringConvertible {
     }
     guard scheme == "http" || scheme == "https" else { throw unusable("unknown scheme '\(scheme)'") }
     rest = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    guard !rest.contains("@") else { throw unusable("credentials belong into client.conf") }
     var port: Int?
     if let colon = rest.lastIndex(of: ":"), !rest[colon...].contains("]") {
       guard let number = Int(rest[rest.index(after: colon)...]), (1...65535).contains(number) else {
@@ -36,8 +39,10 @@ package struct WebUIAddress: Sendable, Hashable, CustomStringConvertible {
       port = number
       rest = rest[..<colon]
     }
-    guard !rest.isEmpty, !rest.contains("@"), rest.allSatisfy({ $0.isASCII && !$0.isWhitespace }) else {
-      throw unusable("no host name")
+    guard !rest.isEmpty, rest.allSatisfy({ $0.isASCII && !$0.isWhitespace }) else { throw unusable("no host name") }
+    let isBracketed = rest.hasPrefix("[") && rest.hasSuffix("]")
+    guard isBracketed || !rest.contains(where: { "[]:".contains($0) }) else {
+      throw unusable("an IPv6 address stands in brackets")
     }
     self.entry = entry
     self.scheme = scheme

@@ -1,0 +1,48 @@
+import Agent
+import ArgumentParser
+import Foundation
+import UnixSignals
+
+/// `worker-agent run`: a slot at work.
+struct Run: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Takes jobs and runs them.",
+    discussion: """
+      Ends with SIGTERM or SIGINT: the running job is stopped and scheduled anew. With SIGHUP it ends when the running \
+      job has ended. The exit code is 0 when it was asked to end, 1 when it had to.
+
+      'worker-agent config' with the same flags shows the settings it would run with.
+
+      Examples:
+        worker-agent run --instance 3
+        worker-agent run --instance 3 --host 'https://openqa.example.org localhost' -v
+      """)
+
+  @OptionGroup var options: SlotOptions
+
+  mutating func run() async throws {
+    let settings = try options.settings()
+    let output = try LogOutput { FileHandle.standardOutput.write(Data($0.utf8)) }
+    let agent = try await Host([settings], environment: ProcessInfo.processInfo.environment, output: output)
+    let wasAsked = try await withThrowingTaskGroup(of: Bool?.self) { group in
+      let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
+      group.addTask {
+        var isStopping = false
+        for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup) {
+          if signal == .sighup {
+            feed.yield(.finish)
+          } else {
+            feed.yield(isStopping ? .kill : .stop)
+            isStopping = true
+          }
+        }
+        return nil
+      }
+      group.addTask { await agent.run(commands) }
+      defer { group.cancelAll() }
+      while let end = try await group.next() { if let end { return end } }
+      return false
+    }
+    if !wasAsked { throw ExitCode(1) }
+  }
+}
