@@ -129,7 +129,10 @@ let package = Package(
     tests("Upload", ["Configuration", "HTTPServer", "Support", "Transport", "WebUIClient", logging, systemPackage]),
     tests(
       "Agent",
-      ["Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", systemPackage]
+      [
+        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", logging,
+        systemPackage,
+      ]
     ),
     tests("LocalWebUI", ["OpenQAProtocol", "Support", "Transport", systemPackage]),
   ],
