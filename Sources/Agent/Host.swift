@@ -19,11 +19,12 @@ package struct Host: Sendable {
   /// - Throws: what keeps threads from being started.
   package init(_ settings: [Settings], environment: [String: String], output: LogOutput) async throws {
     self.output = output
+    // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
+    async let versions = Host.interfaceVersions(of: settings, environment: environment)
+    async let knowledge = HostFacts.find(environment: environment)
     http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent"))
     let webSockets = try WebSocketClient()
-    // Programs are asked, and the resolver: all at the same time.
-    async let versions = Host.interfaceVersions(of: settings, environment: environment)
-    let facts = try await HostFacts.find(environment: environment)
+    let facts = try await knowledge
     var slots: [Slot] = []
     var logs: [SlotLog] = []
     for (settings, version) in zip(settings, await versions) {

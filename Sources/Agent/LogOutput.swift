@@ -35,12 +35,12 @@ package final class LogOutput: Sendable {
     _ style: LogFormat.Style = .text, environment: [String: String]
   ) throws -> LogOutput {
     let isJournal = isJournal(.standardOutput, environment: environment)
-    let complaint = OneComplaint()
+    let isTold = Latch<Void>()
     return try LogOutput(LogFormat(style, hasPriority: isJournal)) { line in
       do {
         try write(line, to: .standardOutput)
       } catch {
-        complaint.tell("standard output cannot be logged to, lines are lost: \(error)")
+        if isTold.open(with: ()) { complain("standard output cannot be logged to, lines are lost: \(error)") }
       }
     }
   }
@@ -50,13 +50,13 @@ package final class LogOutput: Sendable {
   /// - Parameter fallback: where entries go that cannot be written to it.
   /// - Throws: `ServiceThread.CannotStart`.
   package static func file(_ path: FilePath, fallback: LogOutput) throws -> LogOutput {
-    let complaint = OneComplaint()
+    let isTold = Latch<Void>()
     return try LogOutput(LogFormat(fallback.format.style, hasTime: true)) { line in
       do {
         if !Files.exists(path) { try Files.makeDirectory(path.removingLastComponent()) }
         try Files.append(line.utf8, to: path)
       } catch {
-        complaint.tell("the log file cannot be used, its lines go to standard output: \(error)")
+        if isTold.open(with: ()) { complain("the log file cannot be used, its lines go to standard output: \(error)") }
         fallback.queue.add(line)
       }
     }
@@ -75,6 +75,11 @@ package final class LogOutput: Sendable {
     return stream == "\(status.st_dev):\(status.st_ino)"
   }
 
+  private static func complain(_ text: String) {
+    // There is no other place left to tell it.
+    _ = try? FileDescriptor.standardError.writeAll("worker-agent: \(text)\n".utf8)
+  }
+
   private static func write(_ line: String, to descriptor: FileDescriptor) throws {
     var rest = Array(line.utf8)[...]
     while !rest.isEmpty {
@@ -87,19 +92,5 @@ package final class LogOutput: Sendable {
         poll(&waiting, 1, -1)
       }
     }
-  }
-}
-
-/// Tells standard error of a log that does not work, once.
-private final class OneComplaint: Sendable {
-  private let isTold = Guarded(false)
-
-  func tell(_ text: String) {
-    let isFirst = isTold.withLock { isTold in
-      defer { isTold = true }
-      return !isTold
-    }
-    // There is no other place left to tell it.
-    if isFirst { _ = try? FileDescriptor.standardError.writeAll("worker-agent: \(text)\n".utf8) }
   }
 }

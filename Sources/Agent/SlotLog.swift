@@ -55,17 +55,13 @@ package final class SlotLog: Sendable {
   package func begin(job id: Int64, webUI: String, pool: Pool) {
     func log(_ name: String) -> LogQueue {
       let path = pool.path.appending(name)
-      let isBroken = Guarded(false)
+      let isTold = Latch<Void>()
       return LogQueue(lane: pool.lane, limit: 4 << 20, format: SlotLog.poolFormat) { line in
         do {
           try Files.append(line.utf8, to: path)
         } catch {
-          let isFirst = isBroken.withLock { isBroken in
-            defer { isBroken = true }
-            return !isBroken
-          }
-          // Not in the pool's logs again: to the process's log alone.
-          if isFirst { self.tell(.error, "\(name) of job \(id) lacks lines: \(error)") }
+          // Not in the pool's logs again: to the process's log alone, and once.
+          if isTold.open(with: ()) { self.tell(.error, "\(name) of job \(id) lacks lines: \(error)") }
         }
       }
     }

@@ -13,7 +13,6 @@ import time
 
 STATE, RUNS, IDLE, SEED_JOB = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 AGENT, REFERENCE = sys.argv[5], sys.argv[6:]
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Worker:
@@ -68,14 +67,14 @@ class Worker:
         texts = [read(f"/proc/{pid}/smaps_rollup") for pid in self.tree()]
         return sum(int(size) for text in texts for size in re.findall(pattern, text)) / 1024
 
-    def cpu(self):
-        """Seconds of CPU time, with those of processes that have ended."""
-        fields = [read(f"/proc/{pid}/stat").rpartition(")")[2].split() for pid in self.tree()]
-        return sum(int(tick) for field in fields for tick in field[11:15]) / TICK
-
-    def switches(self):
-        paths = [path for pid in self.tree() for path in glob.glob(f"/proc/{pid}/task/*/status")]
-        return sum(int(n) for path in paths for n in re.findall(r"ctxt_switches:\s+(\d+)", read(path)))
+    def usage(self):
+        """Of each thread the nanoseconds of CPU time and the context switches."""
+        usage = {}
+        for pid in self.tree():
+            for path in glob.glob(f"/proc/{pid}/task/*"):
+                switches = re.findall(r"ctxt_switches:\s+(\d+)", read(f"{path}/status"))
+                usage[path] = int((read(f"{path}/schedstat").split() or [0])[0]), sum(map(int, switches))
+        return usage
 
     def threads(self):
         return sum(len(glob.glob(f"/proc/{pid}/task/*")) for pid in self.tree())
@@ -146,10 +145,13 @@ def measure(worker):
     results["start → registered, ms"] = [1000 * t for t in starts(worker, lambda: None)]
     worker.start()
     time.sleep(5)
-    cpu, switches = worker.cpu(), worker.switches()
+    before = worker.usage()
     time.sleep(IDLE)
-    results[f"idle CPU over {IDLE:g} s, ms"] = [1000 * (worker.cpu() - cpu)]
-    results[f"idle context switches"] = [worker.switches() - switches]
+    used = [
+        [after - earlier for after, earlier in zip(usage, before.get(path, (0, 0)))]
+        for path, usage in worker.usage().items()]
+    results[f"idle CPU over {IDLE:g} s, ms"] = [sum(cpu for cpu, _ in used) / 1e6]
+    results["idle context switches"] = [sum(switches for _, switches in used)]
     results["idle private memory, MB"] = [worker.memory(r"Private_\w+:\s+(\d+)")]
     results["idle resident memory, MB"] = [worker.memory(r"\nRss:\s+(\d+)")]
     results["threads"] = [worker.threads()]
