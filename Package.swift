@@ -91,7 +91,11 @@ let package = Package(
     // Floor 6: the program.
     .executableTarget(
       name: "worker-agent",
-      dependencies: ["Agent", "Configuration", "Support", argumentParser, logging, systemPackage, unixSignals],
+      dependencies: [
+        "Agent", "Configuration", "LocalWebUI", "Support", argumentParser, logging, systemPackage, unixSignals,
+      ],
+      // The demo has its test distribution and its guest in itself, so that the program is one file.
+      resources: [.embedInCode("DemoFiles")],
       swiftSettings: swiftSettings
     ),
 
@@ -123,7 +127,10 @@ let package = Package(
     tests("OpenQAProtocol", [], resources: [.copy("Fixtures")]),
     tests("Configuration", [systemPackage]),
     tests("WebUIClient", ["Configuration", "HTTPServer", "Support", "Transport", logging, systemPackage]),
-    tests("WebUISession", ["Configuration", "HTTPServer", "OpenQAProtocol", "Transport", "WebUIClient"]),
+    tests(
+      "WebUISession",
+      ["Configuration", "HTTPServer", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging]
+    ),
     tests("CommandServerClient", ["HTTPServer", "Support", "Transport"]),
     tests("Engines", ["Configuration", "OpenQAProtocol", systemPackage]),
     tests("Upload", ["Configuration", "HTTPServer", "Support", "Transport", "WebUIClient", logging, systemPackage]),
@@ -134,7 +141,10 @@ let package = Package(
         systemPackage,
       ]
     ),
-    tests("LocalWebUI", ["OpenQAProtocol", "Support", "Transport", systemPackage]),
+    tests(
+      "LocalWebUI", ["OpenQAProtocol", "Support", "Transport", systemPackage],
+      resources: [.copy("../OpenQAProtocolTests/Fixtures")]
+    ),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

@@ -146,6 +146,8 @@ struct JobRun: Sendable {
       let exit = try await tree.run()
       slot.log.logger(.test).info("Isotovideo exit status: \(exit)")
       stop.open(with: exit.isSuccess ? .done : .died)
+    } catch is CancellationError {
+      // Stopped before it was started: nothing has to be said of it.
     } catch {
       slot.logger.error("isotovideo can not be started: \(error)")
       stop.open(with: .setupFailure(SetupFailure(.setup, "isotovideo can not be started: \(error)")))

@@ -4,10 +4,14 @@ public import SystemPackage
 public struct Command: Sendable, Hashable {
   /// An absolute path, or a name to look up in PATH.
   public var executable: String
+  /// What follows the program's name.
   public var arguments: [String]
+  /// All of it.
   public var environment: [String: String]
+  /// Where the program starts.
   public var workingDirectory: FilePath
 
+  /// A program with its arguments and surroundings.
   public init(
     _ executable: String, arguments: [String] = [], environment: [String: String], workingDirectory: FilePath
   ) {
@@ -40,5 +44,6 @@ public struct ProcessError: Error, CustomStringConvertible {
   /// Names the program and the problem.
   public var description: String
 
+  /// An error in words.
   public init(_ description: String) { self.description = description }
 }

@@ -11,6 +11,7 @@ public final class ProcessTree: Sendable {
   private let command: Command
   private let output: FilePath
   private let begun = Latch<Void>()
+  private let stopped = Latch<Void>()
   /// Nil when there never was one.
   private let leader = Latch<pid_t?>()
   private let ended = Latch<ProcessExit>()
@@ -23,13 +24,15 @@ public final class ProcessTree: Sendable {
   }
 
   /// Starts the program and waits for its end. To be called once; cancelling it kills the tree.
-  /// - Throws: ``ProcessError`` if the program cannot be started.
+  /// - Throws: ``ProcessError`` if the program cannot be started; `CancellationError` if it was stopped before.
   public func run() async throws -> ProcessExit {
     begun.open(with: ())
     defer {
       leader.open(with: nil)
       ended.open(with: .status(127))
     }
+    // Who stops sets this first and looks for `begun` then: one of the two sees the other.
+    if stopped.value != nil { throw CancellationError() }
     let log: FileDescriptor
     do {
       log = try FileDescriptor.open(
@@ -71,8 +74,9 @@ public final class ProcessTree: Sendable {
   public var isRunning: Bool { (leader.value ?? nil) != nil && ended.value == nil }
 
   /// Ends the tree: SIGTERM to the whole group, SIGKILL when the leader has not ended within `grace`. Returns when the
-  /// leader is gone, at once where ``run()`` was never called.
+  /// leader is gone. A tree that does not run yet never will.
   public func stop(grace: Duration, clock: any Clock<Duration> = ContinuousClock()) async {
+    stopped.open(with: ())
     guard begun.value != nil, (try? await started()) != nil else { return }
     signal(SIGTERM)
     await withTaskGroup(of: Void.self) { group in

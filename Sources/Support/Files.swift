@@ -5,9 +5,12 @@ public import SystemPackage
 public struct FileError: Error, Hashable, CustomStringConvertible {
   /// What was tried: `open`, `link`, …
   public var operation: String
+  /// What it was tried on.
   public var path: FilePath
+  /// The system's reason.
   public var errno: Errno
 
+  /// An error of `operation` on `path`.
   public init(_ operation: String, _ path: FilePath, _ errno: Errno) {
     self.operation = operation
     self.path = path
@@ -31,6 +34,7 @@ public enum Files {
       case other
     }
 
+    /// What it is.
     public var kind: Kind
     /// Bytes.
     public var size: Int64

@@ -18,6 +18,8 @@ package struct WebUIClient: Sendable {
     package var lane = HTTPClient.Lane.control
     /// Nil for as often as is configured.
     package var tries: Int?
+    /// How long one try may take.
+    package var limits = HTTPRequest.Limits()
 
     package init(_ method: HTTPRequest.Method, _ path: String) {
       self.method = method
@@ -72,7 +74,7 @@ package struct WebUIClient: Sendable {
 
   /// One try of a call.
   private func attempt(_ call: Call) async throws -> JSON {
-    let response = try await exchange(call.method, url(of: call), body: call.body, lane: call.lane)
+    let response = try await exchange(call)
     let json = try? JSON(parsing: response.body)
     guard (200..<300).contains(response.status) else {
       let text = json?["error"]?.scalar ?? WebUIError.phrase(of: response.status)
@@ -86,15 +88,14 @@ package struct WebUIClient: Sendable {
   }
 
   /// Sends a request, signed for where it goes, and follows redirects.
-  private func exchange(
-    _ method: HTTPRequest.Method, _ url: String, body: HTTPRequest.Body, lane: HTTPClient.Lane
-  ) async throws -> HTTPResponse {
-    var method = method
-    var url = url
-    var body = body
+  private func exchange(_ call: Call) async throws -> HTTPResponse {
+    var method = call.method
+    var url = url(of: call)
+    var body = call.body
     for _ in 0...WebUIClient.maximumRedirects {
-      let request = HTTPRequest(method, url, headers: signer.headers(target: WebUIClient.target(of: url)), body: body)
-      let response = try await answer(to: request, on: lane)
+      let request = HTTPRequest(
+        method, url, headers: signer.headers(target: WebUIClient.target(of: url)), body: body, limits: call.limits)
+      let response = try await answer(to: request, on: call.lane)
       guard (300..<400).contains(response.status), let location = response.header("Location") else { return response }
       url = WebUIClient.absolute(location, from: url)
       if response.status == 303 {
@@ -107,13 +108,17 @@ package struct WebUIClient: Sendable {
   }
 
   /// Asks where the web UI wants to be called, which may be another scheme, host or port than configured.
+  /// - Parameter limit: how long the answer may take.
   /// - Returns: the client for that place.
   /// - Throws: ``WebUIError``, `CancellationError`.
-  package func located() async throws -> WebUIClient {
+  package func located(within limit: Duration) async throws -> WebUIClient {
     var client = self
     client.origin = address.origin
     let url = "\(client.origin)/api/v1/workers?limit=0"
-    let request = HTTPRequest(.head, url, headers: signer.headers(target: WebUIClient.target(of: url)))
+    var limits = HTTPRequest.Limits()
+    limits.total = limit
+    let request = HTTPRequest(
+      .head, url, headers: signer.headers(target: WebUIClient.target(of: url)), limits: limits)
     let response = try await answer(to: request, on: .control)
     if (300..<400).contains(response.status), let location = response.header("Location") {
       client.origin = WebUIClient.origin(of: WebUIClient.absolute(location, from: url))

@@ -27,17 +27,20 @@ package actor WebUISession {
     package var connectInterval: Duration
     /// Between two statuses, at random.
     package var statusInterval: ClosedRange<Duration>
+    /// How long a registration or the WebSocket's upgrade may take: the next try may find a web UI that answers.
+    package var answerLimit: Duration
     package var clock: any Clock<Duration> & Sendable
     /// A random number from 0 to 1.
     package var random: @Sendable () -> Double
 
     package init(
-      connectInterval: Duration, statusInterval: ClosedRange<Duration>,
+      connectInterval: Duration, statusInterval: ClosedRange<Duration>, answerLimit: Duration = .seconds(60),
       clock: any Clock<Duration> & Sendable = ContinuousClock(),
       random: @escaping @Sendable () -> Double = { Double.random(in: 0...1) }
     ) {
       self.connectInterval = connectInterval
       self.statusInterval = statusInterval
+      self.answerLimit = answerLimit
       self.clock = clock
       self.random = random
     }
@@ -63,11 +66,15 @@ package actor WebUISession {
   /// The last failed registration or lost connection in words, for a job's reason.
   package private(set) var lastError: String?
   private var connection: WebSocketConnection?
+  /// Where the WebSocket is, or was looked for last.
+  private var webSocketURL = ""
   private var status = WorkerStatus.free
   private var jobs: [Int64] = []
   /// Rejections that wait for a connection.
   private var rejections: [WorkerMessage] = []
   private var isLocated = false
+  /// The slot has said farewell: what ends now ends as it should.
+  private var isQuitting = false
 
   package init(
     _ client: WebUIClient, webSockets: WebSocketClient, registration: WorkerRegistration, timing: Timing, logger: Logger
@@ -83,7 +90,7 @@ package actor WebUISession {
   /// Lives until its task is cancelled or the web UI refuses this worker for good.
   package func run() async {
     defer { out.finish() }
-    while !Task.isCancelled {
+    while !Task.isCancelled, !isQuitting {
       var wait = timing.connectInterval
       do {
         try await register()
@@ -99,11 +106,11 @@ package actor WebUISession {
         }
       } catch let refusal as WebSocketUpgradeRefused {
         if let asked = refusal.retryAfter { wait = asked }
-        lastError = "Unable to upgrade to ws connection: \(refusal.status) response"
-        logger.warning("\(client.address) refuses the WebSocket: \(refusal) - trying again in \(wait)")
+        lastError = "Unable to upgrade to ws connection via \(webSocketURL): \(refusal.status) response"
+        logger.warning("\(lastError ?? "") - trying again in \(wait)")
       } catch let error as TransportError {
-        lastError = "Websocket connection error: \(error)"
-        logger.warning("Websocket connection error: \(error) - trying again in \(wait)")
+        lastError = "Websocket connection to \(webSocketURL) failed: \(error)"
+        logger.warning("\(lastError ?? "") - trying again in \(wait)")
       } catch let error as ProtocolError {
         lastError = "Failed to register at \(client.address) - \(error)"
         logger.warning("Failed to register at \(client.address): \(error) - trying again in \(wait)")
@@ -136,6 +143,7 @@ package actor WebUISession {
 
   /// Tells the web UI that the slot goes offline.
   package func quit() async {
+    isQuitting = true
     _ = await send(.quit)
     await connection?.close(code: 1000, reason: "")
   }
@@ -154,7 +162,7 @@ package actor WebUISession {
   // MARK: Registration
 
   private func register() async throws {
-    if !isLocated { client = try await client.located() }
+    if !isLocated { client = try await client.located(within: timing.answerLimit) }
     isLocated = true
     logger.info("Registering with openQA \(client.address)")
     let parameters = registration.parameters(jobs: jobs)
@@ -162,26 +170,29 @@ package actor WebUISession {
     call.query = parameters
     call.body = .bytes(registration.body(jobs: jobs).bytes, contentType: "application/json")
     call.tries = 1
+    call.limits.total = timing.answerLimit
     let answer = try WorkerRegistration.Answer(await client.send(call))
     workerID = answer.workerID
     servicePortDelta = answer.servicePortDelta
   }
 
   private func connect(workerID: Int64) async throws -> WebSocketConnection {
-    var url = "\(client.origin)/api/v1/ws/\(workerID)"
+    webSocketURL = "\(client.origin)/api/v1/ws/\(workerID)"
     for remaining in stride(from: WebUISession.maximumRedirects, through: 0, by: -1) {
-      let request = WebSocketRequest(url, headers: client.signer.headers(target: WebUIClient.target(of: url)))
+      let request = WebSocketRequest(
+        webSocketURL, headers: client.signer.headers(target: WebUIClient.target(of: webSocketURL)),
+        connectTimeout: timing.answerLimit)
       do {
         return try await webSockets.connect(request)
       } catch let refusal as WebSocketUpgradeRefused {
         guard remaining > 0, (300..<400).contains(refusal.status), let location = refusal.header("Location") else {
           throw refusal
         }
-        url = WebUIClient.absolute(location, from: url)
-        logger.debug("the WebSocket is redirected to \(url)")
+        webSocketURL = WebUIClient.absolute(location, from: webSocketURL)
+        logger.debug("the WebSocket is redirected to \(webSocketURL)")
       }
     }
-    throw TransportError(.closed, "too many redirects of the WebSocket, the last to \(url)")
+    throw TransportError(.closed, "too many redirects")
   }
 
   // MARK: The conversation
@@ -202,9 +213,9 @@ package actor WebUISession {
     self.connection = nil
     out.yield(.lost)
     let closure = await connection.closure()
-    let end = "Websocket connection to \(client.address) finished by remote side with code \(closure.summary)"
+    let end = "Websocket connection to \(webSocketURL) finished by remote side with code \(closure.summary)"
     lastError = end
-    if !Task.isCancelled { logger.warning("\(end)") }
+    if !Task.isCancelled, !isQuitting { logger.warning("\(end)") }
   }
 
   private func tellStatus() async {

@@ -17,10 +17,11 @@ struct WorkerAgent: AsyncParsableCommand {
         worker-agent --instance 3
         worker-agent --instance 3 --host https://openqa.example.org --verbose
         worker-agent config --instance 3
+        worker-agent demo
         worker-agent --generate-completion-script bash > worker-agent.bash
 
       Completions are there for bash, zsh and fish.
       """,
-    subcommands: [Run.self, Config.self],
+    subcommands: [Run.self, Config.self, Demo.self],
     defaultSubcommand: Run.self)
 }

@@ -1,0 +1,1 @@
+../../../Tests/openqa/dist/lab/tests/logs.pm
