@@ -142,7 +142,10 @@ let package = Package(
     ),
     tests(
       "Agent",
-      ["Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", systemPackage]
+      [
+        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", logging,
+        systemPackage,
+      ]
     ),
     tests(
       "LocalWebUI", ["OpenQAProtocol", "Support", "Transport", systemPackage],

@@ -43,7 +43,7 @@ struct JobRun: Sendable {
       return false
     }
     let setup = JobSetup(slot: slot, webUI: webUI, workerID: workerID)
-    slot.log.begin(pool: slot.pool.path, lane: slot.pool.lane)
+    slot.log.begin(job: job.id, webUI: "\(webUI.address)", pool: slot.pool)
     let backend = await prepare(&job, setup)
     var uploader: ResultUploader?
     if let backend {
