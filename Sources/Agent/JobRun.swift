@@ -43,7 +43,7 @@ struct JobRun: Sendable {
       return false
     }
     let setup = JobSetup(slot: slot, webUI: webUI, workerID: workerID)
-    slot.log.begin(pool: slot.pool.path, lane: slot.pool.lane)
+    slot.log.begin(job: job.id, webUI: "\(webUI.address)", pool: slot.pool)
     let backend = await prepare(&job, setup)
     var uploader: ResultUploader?
     if let backend {
@@ -146,6 +146,8 @@ struct JobRun: Sendable {
       let exit = try await tree.run()
       slot.log.logger(.test).info("Isotovideo exit status: \(exit)")
       stop.open(with: exit.isSuccess ? .done : .died)
+    } catch is CancellationError {
+      // Stopped before it was started: nothing has to be said of it.
     } catch {
       slot.logger.error("isotovideo can not be started: \(error)")
       stop.open(with: .setupFailure(SetupFailure(.setup, "isotovideo can not be started: \(error)")))
@@ -161,7 +163,7 @@ struct JobRun: Sendable {
         switch error.code {
         case .status: stop.open(with: .apiFailure(error.description))
         case .noTestsScheduled: stop.open(with: .other(error.description))
-        case .artefacts: break
+        case .artefacts, .asset: break
         }
       } catch {
         slot.logger.warning("results are not uploaded now: \(error)")
@@ -192,7 +194,8 @@ struct JobRun: Sendable {
     if reason.uploadsLogs {
       let logs = LogUploader(
         job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, logger: slot.log.logger(.both))
-      do { try await logs.upload() } catch { reason = .apiFailure("\(error)") }
+      let assets = reason.uploadsAssets ? makeAssetUploader(job) : nil
+      do { try await logs.upload(assets: assets) } catch { reason = .apiFailure("\(error)") }
     }
     if reason == .quit {
       var call = WebUIClient.Call(.post, "jobs/\(job.id)/duplicate")
@@ -213,6 +216,13 @@ struct JobRun: Sendable {
       evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
     }
     return await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+  }
+
+  private func makeAssetUploader(_ job: JobInfo) -> AssetUploader {
+    AssetUploader(
+      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane,
+      options: AssetUploader.Options(slot.settings.upload, for: webUI.address), logger: slot.log.logger(.both),
+      clock: slot.clock)
   }
 
   private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> Bool {
@@ -279,5 +289,16 @@ struct JobLimits: Sendable, Hashable {
     }
     setup = .seconds(seconds("MAX_SETUP_TIME", 3600))
     execution = .seconds(seconds("MAX_JOB_TIME", 7200) * seconds("TIMEOUT_SCALE", 1))
+  }
+}
+
+extension AssetUploader.Options {
+  init(_ settings: Settings.Upload, for webUI: WebUIAddress) {
+    self.init()
+    isLocal = settings.isLocal && webUI.isLocal
+    // A chunk is in memory several times over, twice as large as the file's part that is in it.
+    chunkSize = min(max(1, settings.chunkSize), AssetUploader.maximumChunkSize)
+    tries = settings.tries
+    delay = settings.delay
   }
 }

@@ -11,6 +11,7 @@ public final class ProcessTree: Sendable {
   private let command: Command
   private let output: FilePath
   private let begun = Latch<Void>()
+  private let stopped = Latch<Void>()
   /// Nil when there never was one.
   private let leader = Latch<pid_t?>()
   private let ended = Latch<ProcessExit>()
@@ -23,13 +24,15 @@ public final class ProcessTree: Sendable {
   }
 
   /// Starts the program and waits for its end. To be called once; cancelling it kills the tree.
-  /// - Throws: ``ProcessError`` if the program cannot be started.
+  /// - Throws: ``ProcessError`` if the program cannot be started; `CancellationError` if it was stopped before.
   public func run() async throws -> ProcessExit {
     begun.open(with: ())
     defer {
       leader.open(with: nil)
       ended.open(with: .status(127))
     }
+    // Who stops sets this first and looks for `begun` then: one of the two sees the other.
+    if stopped.value != nil { throw CancellationError() }
     let log: FileDescriptor
     do {
       log = try FileDescriptor.open(
@@ -42,7 +45,7 @@ public final class ProcessTree: Sendable {
     do {
       let exit = try await withTaskCancellationHandler {
         let result = try await Subprocess.run(
-          command.executable.hasPrefix("/") ? .path(FilePath(command.executable)) : .name(command.executable),
+          command.subprocessExecutable,
           arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
           workingDirectory: command.workingDirectory, platformOptions: options, input: .none,
           output: .fileDescriptor(log, closeAfterSpawningProcess: true), error: .combinedWithOutput
@@ -71,8 +74,9 @@ public final class ProcessTree: Sendable {
   public var isRunning: Bool { (leader.value ?? nil) != nil && ended.value == nil }
 
   /// Ends the tree: SIGTERM to the whole group, SIGKILL when the leader has not ended within `grace`. Returns when the
-  /// leader is gone, at once where ``run()`` was never called.
+  /// leader is gone. A tree that does not run yet never will.
   public func stop(grace: Duration, clock: any Clock<Duration> = ContinuousClock()) async {
+    stopped.open(with: ())
     guard begun.value != nil, (try? await started()) != nil else { return }
     signal(SIGTERM)
     await withTaskGroup(of: Void.self) { group in
@@ -104,6 +108,17 @@ extension ProcessExit {
 }
 
 extension Command {
+  /// The program's file, looked up here: the library would start a process for each folder of PATH that lacks it.
+  var subprocessExecutable: Executable {
+    if executable.hasPrefix("/") { return .path(FilePath(executable)) }
+    for folder in (environment["PATH"] ?? "").split(separator: ":") where folder.hasPrefix("/") {
+      let path = FilePath(String(folder)).appending(executable)
+      let isExecutable = path.withPlatformString { access($0, X_OK) } == 0
+      if isExecutable, Files.status(of: path)?.kind == .file { return .path(path) }
+    }
+    return .name(executable)
+  }
+
   var subprocessEnvironment: Environment {
     .custom(
       Dictionary(

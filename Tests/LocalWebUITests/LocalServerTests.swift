@@ -100,6 +100,63 @@ struct LocalServerTests {
     }
   }
 
+  /// The names and types of a value's parts, to any depth.
+  static func shape(_ value: JSON) -> JSON {
+    switch value {
+    case .null: "null"
+    case .bool: "boolean"
+    case .integer, .number: "number"
+    case .string: "string"
+    case .array(let elements): .array(elements.map(shape))
+    case .object(let members): .object(members.mapValues(shape))
+    }
+  }
+
+  static func recorded(_ name: String) throws -> JSON {
+    let url = try #require(Bundle.module.url(forResource: "Fixtures/\(name)", withExtension: "json"))
+    return try JSON(parsing: [UInt8](Data(contentsOf: url)))
+  }
+
+  /// What a real worker said is understood, and what it heard has the same fields and types.
+  @Test("a recorded job: its statuses, answers and end")
+  func recordedJob() async throws {
+    try await run { bench in
+      let body = try Self.recorded("registration-body")
+      let query = (body.object ?? [:]).map { "\($0.key)=\(($0.value.scalar ?? "").replacing(" ", with: "+"))" }
+      let registration = try await bench.post("workers?\(query.joined(separator: "&"))")
+      #expect(try Self.shape(#require(registration.json)) == Self.shape(Self.recorded("registration-answer-2026")))
+
+      let recordedGrab = try Self.recorded("grab_job")
+      let socket = try await WebSocketClient().connect(WebSocketRequest("\(bench.web.url)/api/v1/ws/1"))
+      try await socket.send(Self.recorded("worker_status-free").text)
+      var messages = socket.messages.makeAsyncIterator()
+      #expect(try await messages.next().map { try JSON(parsing: $0) } == Self.recorded("info-2026"))
+      var settings = try #require(recordedGrab["job"]?["settings"]?.object)
+      settings["JOBTOKEN"] = nil
+      settings["NAME"] = nil
+      let id = await bench.web.schedule(settings)
+      let grab = try JSON(parsing: try #require(await messages.next()))
+      // The scheduler's own relations and the list of assets are not kept here.
+      var (ours, theirs) = (Self.shape(grab), Self.shape(recordedGrab))
+      ours["job"]?["assets"] = nil
+      theirs["job"]?["assets"] = nil
+      #expect(ours == theirs)
+      #expect(grab["job"]?["name"] == recordedGrab["job"]?["name"])
+
+      for name in ["status-running-first", "status-running", "status-results", "status-uploading", "status-final"] {
+        let status = try Self.recorded(name)
+        let answer = try await bench.post("jobs/\(id)/status", json: status)
+        #expect(answer.status == 200, "\(name)")
+        let (json, real) = (try #require(answer.json), try Self.recorded("\(name)-answer"))
+        #expect(json.object?.keys.sorted() == real.object?.keys.sorted(), "\(name)")
+        if name == "status-final" { #expect(json["job_result"] == real["job_result"]) }
+      }
+      let end = try await bench.post("jobs/\(id)/set_done?worker_id=1")
+      #expect(end.json == ["result": "passed", "reason": nil])
+      await socket.close()
+    }
+  }
+
   @Test("a second connection of a worker closes the first")
   func twice() async throws {
     try await run { bench in

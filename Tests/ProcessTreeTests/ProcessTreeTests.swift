@@ -97,6 +97,14 @@ struct ProcessTreeTests {
     #expect(try text(output).hasSuffix("bye\n"))
   }
 
+  @Test("stopped before it runs, it never does")
+  func early() async throws {
+    let (tree, output) = shell("echo started")
+    await tree.stop(grace: .seconds(1))
+    await #expect(throws: CancellationError.self) { try await tree.run() }
+    #expect(!Files.exists(output))
+  }
+
   @Test("cancelling kills the tree")
   func cancelling() async throws {
     let (tree, _) = shell(Self.stubbornChild)
