@@ -66,12 +66,12 @@ struct JobRun: Sendable {
   private func prepare(_ job: inout JobInfo, _ setup: JobSetup) async -> JobSetup.Backend? {
     let grabbed = job
     let limit = JobLimits(job, settings: slot.settings).setup
-    return await withTaskGroup(of: (JobInfo, JobSetup.Backend)?.self) { group in
+    return await withTaskGroup(of: PreparedJob?.self) { group in
       group.addTask {
         do {
           var job = grabbed
           let backend = try await setup.prepare(&job)
-          return (job, backend)
+          return PreparedJob(job: job, backend: backend)
         } catch let failure as SetupFailure {
           slot.logger.error("Unable to setup job \(grabbed.id): \(failure.message)")
           stop.open(with: .setupFailure(failure))
@@ -91,12 +91,12 @@ struct JobRun: Sendable {
         while await sleepsFor(.seconds(5)) { await post(.setup(workerID: workerID), job: grabbed.id, tries: 1) }
         return nil
       }
-      var prepared: (JobInfo, JobSetup.Backend)?
+      var prepared: PreparedJob?
       while prepared == nil, stop.value == nil, let result = await group.next() { prepared = result ?? prepared }
       group.cancelAll()
-      guard stop.value == nil, let (changed, backend) = prepared else { return nil }
-      job = changed
-      return backend
+      guard stop.value == nil, let prepared else { return nil }
+      job = prepared.job
+      return prepared.backend
     }
   }
 
@@ -273,6 +273,13 @@ struct JobRun: Sendable {
       return isOver && stop.value == nil
     }
   }
+}
+
+/// A job that is set up.
+private struct PreparedJob: Sendable {
+  /// With the worker's settings laid over.
+  var job: JobInfo
+  var backend: JobSetup.Backend
 }
 
 /// How long a job's parts may take.
