@@ -133,10 +133,19 @@ let package = Package(
     ),
     tests("CommandServerClient", ["HTTPServer", "Support", "Transport"]),
     tests("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", systemPackage]),
-    tests("Upload", ["Configuration", "HTTPServer", "Support", "Transport", "WebUIClient", logging, systemPackage]),
+    tests(
+      "Upload",
+      [
+        "Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging,
+        systemPackage,
+      ]
+    ),
     tests(
       "Agent",
-      ["Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", systemPackage]
+      [
+        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", logging,
+        systemPackage,
+      ]
     ),
     tests(
       "LocalWebUI", ["OpenQAProtocol", "Support", "Transport", systemPackage],

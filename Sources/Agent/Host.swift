@@ -9,6 +9,7 @@ import Transport
 package struct Host: Sendable {
   private let slots: [Slot]
   private let http: HTTPClient
+  private let logs: [SlotLog]
   private let output: LogOutput
 
   /// Puts the slots together.
@@ -21,20 +22,25 @@ package struct Host: Sendable {
     _ settings: [Settings], environment: [String: String], output: LogOutput, shareLane: IOLane? = nil
   ) async throws {
     self.output = output
+    // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
+    let pools = try settings.map { try Pool($0.pool) }
+    async let versions = Host.interfaceVersions(of: Array(zip(settings, pools)), environment: environment)
+    async let knowledge = HostFacts.find(environment: environment)
     http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent"))
     let webSockets = try WebSocketClient()
-    let facts = try await HostFacts.find(environment: environment)
+    let facts = try await knowledge
     var slots: [Slot] = []
-    for settings in settings {
-      let log = SlotLog(level: settings.logLevel, output: output)
+    var logs: [SlotLog] = []
+    for ((settings, pool), version) in zip(zip(settings, pools), await versions) {
+      let file = settings.logFile(nodeName: facts.nodeName)
+      let log = SlotLog(
+        level: settings.logLevel, slot: settings.instance,
+        output: try file.map { try LogOutput.file($0, fallback: output) } ?? output)
+      logs.append(log)
       let logger = log.logger()
       for warning in settings.warnings + facts.problems { logger.warning("\(warning)") }
-      let isotovideo = Isotovideo(settings)
-      let pool = try Pool(settings.pool)
       var interfaceVersion = 0
-      do {
-        interfaceVersion = try await isotovideo.interfaceVersion(environment: environment, pool: pool)
-      } catch {
+      do { interfaceVersion = try version.get() } catch {
         logger.error("\(error); give its path with --isotovideo")
       }
       let workerHostname = facts.workerHostname(for: settings) ?? ""
@@ -43,14 +49,14 @@ package struct Host: Sendable {
       do {
         settings.webUIs = try await FolderCheck(paths: settings.paths, lane: shareLane).usable(settings, logger: logger)
       } catch {
+        await log.flush()
         await output.flush()
         throw error
       }
       if !workerHostname.isEmpty { settings.jobSettings["WORKER_HOSTNAME"] = .string(workerHostname) }
       let context = SlotContext(
-        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool,
-        shareLane: shareLane, http: http, log: log, isotovideo: isotovideo, environment: environment,
-        clock: ContinuousClock())
+        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane, http: http,
+        log: log, isotovideo: Isotovideo(settings), environment: environment, clock: ContinuousClock())
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(
         Slot(
@@ -58,6 +64,29 @@ package struct Host: Sendable {
           webSockets: webSockets))
     }
     self.slots = slots
+    self.logs = logs
+  }
+
+  /// What the program of each slot says of itself; slots that share one ask it once.
+  private static func interfaceVersions(
+    of slots: [(Settings, Pool)], environment: [String: String]
+  ) async -> [Result<Int, any Error>] {
+    var versions: [Isotovideo: Result<Int, any Error>] = [:]
+    var results: [Result<Int, any Error>] = []
+    for (settings, pool) in slots {
+      let program = Isotovideo(settings)
+      if let known = versions[program] {
+        results.append(known)
+        continue
+      }
+      let version: Result<Int, any Error>
+      do { version = .success(try await program.interfaceVersion(environment: environment, pool: pool)) } catch {
+        version = .failure(error)
+      }
+      versions[program] = version
+      results.append(version)
+    }
+    return results
   }
 
   /// Runs all slots to their ends.
@@ -75,6 +104,7 @@ package struct Host: Sendable {
       while ends.count < slots.count, let end = await group.next() { if let end { ends.append(end) } }
       group.cancelAll()
       await http.shutdown()
+      for log in logs { await log.flush() }
       await output.flush()
       return ends.allSatisfy { $0 == .asked }
     }

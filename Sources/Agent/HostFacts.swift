@@ -32,9 +32,9 @@ package struct HostFacts: Sendable, Hashable {
       ],
       architecture: text(system.machine), processor: [:], memory: 0)
     let nodeName = facts.nodeName
-    facts.qualifiedName = try? await lane.run(limit: .seconds(10)) { qualifiedName(of: nodeName) }
     let memory = try? await lane.run { try Files.read("/proc/meminfo", limit: 1 << 16) }
     facts.memory = self.memory(in: String(decoding: (memory ?? nil) ?? [], as: UTF8.self))
+    async let qualifiedName = try? lane.run(limit: .seconds(10)) { HostFacts.qualifiedName(of: nodeName) }
     var environment = environment
     environment["LC_ALL"] = "C"
     do {
@@ -43,6 +43,7 @@ package struct HostFacts: Sendable, Hashable {
     } catch {
       facts.problems.append("cannot find out about the CPU: \(error)")
     }
+    facts.qualifiedName = await qualifiedName ?? nil
     return facts
   }
 

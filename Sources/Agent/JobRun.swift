@@ -43,7 +43,7 @@ struct JobRun: Sendable {
       return false
     }
     let setup = JobSetup(slot: slot, webUI: webUI, workerID: workerID)
-    slot.log.begin(pool: slot.pool.path, lane: slot.pool.lane)
+    slot.log.begin(job: job.id, webUI: "\(webUI.address)", pool: slot.pool)
     let backend = await prepare(&job, setup)
     var uploader: ResultUploader?
     if let backend {
@@ -66,12 +66,12 @@ struct JobRun: Sendable {
   private func prepare(_ job: inout JobInfo, _ setup: JobSetup) async -> JobSetup.Backend? {
     let grabbed = job
     let limit = JobLimits(job, settings: slot.settings).setup
-    return await withTaskGroup(of: (JobInfo, JobSetup.Backend)?.self) { group in
+    return await withTaskGroup(of: PreparedJob?.self) { group in
       group.addTask {
         do {
           var job = grabbed
           let backend = try await setup.prepare(&job)
-          return (job, backend)
+          return PreparedJob(job: job, backend: backend)
         } catch let failure as SetupFailure {
           slot.logger.error("Unable to setup job \(grabbed.id): \(failure.message)")
           stop.open(with: .setupFailure(failure))
@@ -91,12 +91,12 @@ struct JobRun: Sendable {
         while await sleepsFor(.seconds(5)) { await post(.setup(workerID: workerID), job: grabbed.id, tries: 1) }
         return nil
       }
-      var prepared: (JobInfo, JobSetup.Backend)?
+      var prepared: PreparedJob?
       while prepared == nil, stop.value == nil, let result = await group.next() { prepared = result ?? prepared }
       group.cancelAll()
-      guard stop.value == nil, let (changed, backend) = prepared else { return nil }
-      job = changed
-      return backend
+      guard stop.value == nil, let prepared else { return nil }
+      job = prepared.job
+      return prepared.backend
     }
   }
 
@@ -163,7 +163,7 @@ struct JobRun: Sendable {
         switch error.code {
         case .status: stop.open(with: .apiFailure(error.description))
         case .noTestsScheduled: stop.open(with: .other(error.description))
-        case .artefacts: break
+        case .artefacts, .asset: break
         }
       } catch {
         slot.logger.warning("results are not uploaded now: \(error)")
@@ -194,7 +194,8 @@ struct JobRun: Sendable {
     if reason.uploadsLogs {
       let logs = LogUploader(
         job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, logger: slot.log.logger(.both))
-      do { try await logs.upload() } catch { reason = .apiFailure("\(error)") }
+      let assets = reason.uploadsAssets ? makeAssetUploader(job) : nil
+      do { try await logs.upload(assets: assets) } catch { reason = .apiFailure("\(error)") }
     }
     if reason == .quit {
       var call = WebUIClient.Call(.post, "jobs/\(job.id)/duplicate")
@@ -215,6 +216,13 @@ struct JobRun: Sendable {
       evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
     }
     return await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+  }
+
+  private func makeAssetUploader(_ job: JobInfo) -> AssetUploader {
+    AssetUploader(
+      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane,
+      options: AssetUploader.Options(slot.settings.upload, for: webUI.address), logger: slot.log.logger(.both),
+      clock: slot.clock)
   }
 
   private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> Bool {
@@ -267,6 +275,13 @@ struct JobRun: Sendable {
   }
 }
 
+/// A job that is set up.
+private struct PreparedJob: Sendable {
+  /// With the worker's settings laid over.
+  var job: JobInfo
+  var backend: JobSetup.Backend
+}
+
 /// How long a job's parts may take.
 struct JobLimits: Sendable, Hashable {
   var setup: Duration
@@ -281,5 +296,16 @@ struct JobLimits: Sendable, Hashable {
     }
     setup = .seconds(seconds("MAX_SETUP_TIME", 3600))
     execution = .seconds(seconds("MAX_JOB_TIME", 7200) * seconds("TIMEOUT_SCALE", 1))
+  }
+}
+
+extension AssetUploader.Options {
+  init(_ settings: Settings.Upload, for webUI: WebUIAddress) {
+    self.init()
+    isLocal = settings.isLocal && webUI.isLocal
+    // A chunk is in memory several times over, twice as large as the file's part that is in it.
+    chunkSize = min(max(1, settings.chunkSize), AssetUploader.maximumChunkSize)
+    tries = settings.tries
+    delay = settings.delay
   }
 }

@@ -57,11 +57,12 @@ package actor Slot {
       connectInterval: context.settings.connectInterval, statusInterval: context.settings.statusInterval,
       clock: context.clock)
     sessions = context.settings.webUIs.map { webUI in
+      let logger = context.log.logger(webUI: "\(webUI.address)")
       let client = WebUIClient(
-        webUI.address, credentials: webUI.credentials, http: context.http, retry: webUI.retry, logger: context.logger,
+        webUI.address, credentials: webUI.credentials, http: context.http, retry: webUI.retry, logger: logger,
         clock: context.clock)
       return WebUISession(
-        client, webSockets: webSockets, registration: registration, timing: timing, logger: context.logger)
+        client, webSockets: webSockets, registration: registration, timing: timing, logger: logger)
     }
     state = SlotState(webUIs: context.settings.webUIs.map(\.address.entry))
     (inbox, outbox) = AsyncStream.makeStream()

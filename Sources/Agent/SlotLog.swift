@@ -1,7 +1,9 @@
 package import Configuration
+package import Engines
+import Glibc
 package import Logging
-package import Support
-package import SystemPackage
+import Support
+import SystemPackage
 
 /// Where a slot's log lines go (protocol §5, "Channels"): all to the standard output, and while a job runs to the logs
 /// in its pool, by whom they are meant for.
@@ -19,76 +21,99 @@ package final class SlotLog: Sendable {
   }
 
   private struct Job: Sendable {
-    var pool: FilePath
-    var lane: IOLane
+    var id: Int64
+    var webUI: String
+    var workerLog: LogQueue
+    var testLog: LogQueue
   }
 
   /// Lines that are less severe are not written, but for those meant for the test's log, which has all from debug up.
   private let level: Settings.LogLevel
+  private let slot: Int?
   private let output: LogOutput
   private let job = Guarded<Job?>(nil)
 
-  package init(level: Settings.LogLevel, output: LogOutput) {
+  /// - Parameter slot: the slot's number.
+  package init(level: Settings.LogLevel, slot: Int? = nil, output: LogOutput) {
     self.level = level
+    self.slot = slot
     self.output = output
   }
 
   /// A logger whose lines are meant for `channel`.
-  package func logger(_ channel: Channel = .worker) -> Logger {
-    var logger = Logger(label: "slot") { _ in ChannelLogHandler(log: self, channel: channel) }
+  /// - Parameter webUI: the address of the web UI that they are about; a running job's own unless it is named.
+  package func logger(_ channel: Channel = .worker, webUI: String? = nil) -> Logger {
+    var logger = Logger(label: "slot") { _ in ChannelLogHandler(log: self, channel: channel, webUI: webUI) }
     logger.logLevel = .trace
     return logger
   }
 
-  /// From now on lines go to the logs in a pool, too.
-  package func begin(pool: FilePath, lane: IOLane) { job.withLock { $0 = Job(pool: pool, lane: lane) } }
+  /// From now on lines go to the logs in a job's pool, too.
+  /// - Parameters:
+  ///   - webUI: the address of the job's web UI.
+  ///   - pool: where the logs are; a line is written before what its lane is given after it.
+  package func begin(job id: Int64, webUI: String, pool: Pool) {
+    func log(_ name: String) -> LogQueue {
+      let path = pool.path.appending(name)
+      let isTold = Latch<Void>()
+      return LogQueue(lane: pool.lane, limit: 4 << 20, format: SlotLog.poolFormat) { line in
+        do {
+          try Files.append(line.utf8, to: path)
+        } catch {
+          // Not in the pool's logs again: to the process's log alone, and once.
+          if isTold.open(with: ()) { self.tell(.error, "\(name) of job \(id) lacks lines: \(error)") }
+        }
+      }
+    }
+    let job = Job(id: id, webUI: webUI, workerLog: log("worker-log.txt"), testLog: log("autoinst-log.txt"))
+    self.job.withLock { $0 = job }
+  }
 
   /// No more lines go to the pool.
   package func end() { job.withLock { $0 = nil } }
 
-  func write(_ level: Settings.LogLevel, _ text: String, for channel: Channel) {
-    let isShown = level >= self.level
-    if isShown { output.write("[\(level.rawValue)] \(text)\n") }
-    guard let job = job.withLock({ $0 }) else { return }
-    let line = Array("[\(Timestamp.local())] [\(level.rawValue)] \(text)\n".utf8)
-    var names: [String] = []
-    if channel != .test, isShown { names.append("worker-log.txt") }
-    if channel != .worker, level >= .debug { names.append("autoinst-log.txt") }
-    for name in names {
-      // A pool that cannot be written to is told by what needs it; its logs are no reason to stop.
-      job.lane.submit { try? Files.append(line, to: job.pool.appending(name)) }
-    }
-  }
-}
-
-/// The process's log stream, shared by all slots.
-package final class LogOutput: Sendable {
-  private let lane: IOLane
-  private let sink: @Sendable (String) -> Void
-
-  /// - Parameter sink: takes a line with its newline; may block.
-  /// - Throws: `ServiceThread.CannotStart`.
-  package init(_ sink: @escaping @Sendable (String) -> Void) throws {
-    lane = try IOLane(name: "log")
-    self.sink = sink
-  }
-
-  /// Writes a line after all before it, without waiting for it.
-  package func write(_ line: String) { lane.submit { [sink] in sink(line) } }
-
   /// Returns when all lines so far are written, or after a second.
-  package func flush() async { try? await lane.run(limit: .seconds(1)) {} }
+  package func flush() async { await output.flush() }
+
+  fileprivate func write(_ level: Settings.LogLevel, _ text: String, for channel: Channel, webUI: String?) {
+    let job = job.withLock { $0 }
+    let record = record(level, text, job, webUI)
+    let isShown = level >= self.level
+    if isShown { output.write(record) }
+    guard let job else { return }
+    let line = SlotLog.poolFormat.text(of: record)
+    if channel != .test, isShown { job.workerLog.add(line) }
+    if channel != .worker, level >= .debug { job.testLog.add(line) }
+  }
+
+  private func tell(_ level: Settings.LogLevel, _ text: String) {
+    output.write(record(level, text, job.withLock { $0 }, nil))
+  }
+
+  private func record(_ level: Settings.LogLevel, _ text: String, _ job: Job?, _ webUI: String?) -> LogRecord {
+    var record = LogRecord(level, text)
+    record.slot = slot
+    record.job = job?.id
+    record.webUI = webUI ?? job?.webUI
+    if self.level == .debug { record.process = getpid() }
+    return record
+  }
+
+  /// What readers of the pool's logs take apart: it never changes.
+  private static let poolFormat = LogFormat(.text, hasTime: true)
 }
 
 private struct ChannelLogHandler: LogHandler {
   let log: SlotLog
   let channel: SlotLog.Channel
+  let webUI: String?
   var metadata: Logger.Metadata = [:]
   var logLevel: Logger.Level = .trace
 
-  init(log: SlotLog, channel: SlotLog.Channel) {
+  init(log: SlotLog, channel: SlotLog.Channel, webUI: String?) {
     self.log = log
     self.channel = channel
+    self.webUI = webUI
   }
 
   subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -96,7 +121,9 @@ private struct ChannelLogHandler: LogHandler {
     set { metadata[key] = newValue }
   }
 
-  func log(event: LogEvent) { log.write(Settings.LogLevel(event.level), "\(event.message)", for: channel) }
+  func log(event: LogEvent) {
+    log.write(Settings.LogLevel(event.level), "\(event.message)", for: channel, webUI: webUI)
+  }
 }
 
 extension Settings.LogLevel {

@@ -35,8 +35,8 @@ package final class Pool: Sendable {
   package func clean() async throws {
     let path = path
     try await perform {
-      for name in try Files.names(in: path) where !Pool.isKept(name, in: path) {
-        try Files.remove(path.appending(name))
+      for entry in try Files.entries(in: path) where !Pool.isKept(Files.name(of: entry), in: path) {
+        try Files.remove(entry)
       }
     }
   }

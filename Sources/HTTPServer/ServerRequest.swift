@@ -41,6 +41,15 @@ public struct ServerRequest: Sendable {
   /// The first value of the query item `name`.
   public func query(_ name: String) -> String? { query.first { $0.name == name }?.value }
 
+  /// The items of a body of type `application/x-www-form-urlencoded`, decoded like the query's.
+  /// - Throws: ``RequestError``, also for a body of another type or of more than `limit` bytes.
+  public func form(upTo limit: Int = 1 << 20) async throws -> [(name: String, value: String)] {
+    guard HeaderParameters(headers["content-type"] ?? "").value == "application/x-www-form-urlencoded" else {
+      throw RequestError.malformed("not application/x-www-form-urlencoded")
+    }
+    return PercentEncoding.items(String(decoding: try await body.collect(upTo: limit), as: UTF8.self))
+  }
+
   /// `http://host/path` (a proxy's form) as `/path`.
   private static func originForm(_ uri: String) -> String {
     guard !uri.hasPrefix("/"), let scheme = uri.firstRange(of: "://") else { return uri }

@@ -46,6 +46,13 @@ struct ArrivingArtefact: Sendable {
     return fields["ulog"] == "1" ? "ulogs/\(name)" : name
   }
 
+  /// The asset that the upload is, or a chunk of; nil for any other file.
+  /// - Throws: `RequestError` for a scope that there is not.
+  func asset() throws(RequestError) -> ArrivingAsset? {
+    guard let scope = fields["asset"] else { return nil }
+    return try ArrivingAsset(scope: scope, name: name)
+  }
+
   /// The image's MD5 sum as isotovideo wrote it.
   var image: String? { fields["image"] == "1" && fields["thumb"] != "1" ? fields["md5"] : nil }
 }

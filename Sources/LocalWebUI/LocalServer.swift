@@ -118,6 +118,7 @@ package actor LocalServer {
       switch parts[4] {
       case "status": return try await takeStatus(request, of: job)
       case "artefact": return try await takeArtefact(request, of: job)
+      case "upload_state": return try await takeUploadState(request, of: job)
       case "set_done": return await finish(job, request)
       case "duplicate":
         let copy = await schedule(job.settings)
@@ -167,10 +168,41 @@ package actor LocalServer {
       for name in [".thumbs", "ulogs"] { try Files.makeDirectory(home.appending(name)) }
     }
     let artefact = try await ArrivingArtefact(request, to: temporary, on: lane)
+    if let asset = try artefact.asset() { return await take(asset, artefact, of: job) }
     try await lane.run { try Files.move(temporary, to: home.appending(artefact.place)) }
     if let image = artefact.image { storedImages.insert(image) }
     _ = board.change(job.id) { $0.files.insert(artefact.place) }
     out.yield(.arrived(job: job.id, file: artefact.place))
+    return .text("OK")
+  }
+
+  private func take(_ asset: ArrivingAsset, _ artefact: ArrivingArtefact, of job: LocalJob) async -> ServerResponse {
+    let home = folder.appending(String(job.id))
+    do {
+      let isComplete = try await lane.run {
+        guard let path = artefact.fields["local"] else { return try asset.take(chunk: artefact.temporary, in: home) }
+        try Files.remove(artefact.temporary)
+        try asset.copy(FilePath(path), in: home)
+        return true
+      }
+      if isComplete {
+        _ = board.change(job.id) { $0.files.insert(asset.place) }
+        out.yield(.arrived(job: job.id, file: asset.place))
+      }
+      return .json(["status": "ok"])
+    } catch {
+      // Whatever it is, the worker may try again.
+      return .json(["error": .string("Failed receiving asset: \(error)")], status: 500)
+    }
+  }
+
+  /// A worker gives up on an asset.
+  private func takeUploadState(_ request: ServerRequest, of job: LocalJob) async throws -> ServerResponse {
+    let form = try await request.form()
+    func field(_ name: String) -> String { form.first { $0.name == name }?.value ?? "" }
+    let asset = try ArrivingAsset(scope: field("scope"), name: field("filename"))
+    let home = folder.appending(String(job.id))
+    if field("state") == "fail" { try await lane.run { asset.discard(in: home) } }
     return .text("OK")
   }
 

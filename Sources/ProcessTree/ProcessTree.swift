@@ -45,7 +45,7 @@ public final class ProcessTree: Sendable {
     do {
       let exit = try await withTaskCancellationHandler {
         let result = try await Subprocess.run(
-          command.executable.hasPrefix("/") ? .path(FilePath(command.executable)) : .name(command.executable),
+          command.subprocessExecutable,
           arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
           workingDirectory: command.workingDirectory, platformOptions: options, input: .none,
           output: .fileDescriptor(log, closeAfterSpawningProcess: true), error: .combinedWithOutput
@@ -108,6 +108,17 @@ extension ProcessExit {
 }
 
 extension Command {
+  /// The program's file, looked up here: the library would start a process for each folder of PATH that lacks it.
+  var subprocessExecutable: Executable {
+    if executable.hasPrefix("/") { return .path(FilePath(executable)) }
+    for folder in (environment["PATH"] ?? "").split(separator: ":") where folder.hasPrefix("/") {
+      let path = FilePath(String(folder)).appending(executable)
+      let isExecutable = path.withPlatformString { access($0, X_OK) } == 0
+      if isExecutable, Files.status(of: path)?.kind == .file { return .path(path) }
+    }
+    return .name(executable)
+  }
+
   var subprocessEnvironment: Environment {
     .custom(
       Dictionary(

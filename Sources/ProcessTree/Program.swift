@@ -13,7 +13,7 @@ public enum Program {
       group.addTask {
         do {
           let result = try await Subprocess.run(
-            command.executable.hasPrefix("/") ? .path(FilePath(command.executable)) : .name(command.executable),
+            command.subprocessExecutable,
             arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
             workingDirectory: command.workingDirectory, input: .none,
             output: .string(limit: 1 << 20), error: .discarded)

@@ -127,22 +127,42 @@ public enum Files {
     }
   }
 
-  /// The names in a directory in their byte order, `.` and `..` left out; none if there is no such directory.
+  /// What is in a directory, in the byte order of the names, `.` and `..` left out; nothing if there is no such directory.
   /// - Throws: ``FileError``.
-  public static func names(in directory: FilePath) throws(FileError) -> [String] {
+  public static func entries(in directory: FilePath) throws(FileError) -> [FilePath] {
     guard let stream = directory.withPlatformString({ opendir($0) }) else {
       if Glibc.errno == ENOENT { return [] }
       throw FileError("open", directory, Errno(rawValue: Glibc.errno))
     }
     defer { closedir(stream) }
-    var names: [String] = []
+    var names: [[CChar]] = []
     while let entry = readdir(stream) {
       let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+          Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
+        }
       }
-      if name != ".", name != ".." { names.append(name) }
+      if name != [46, 0], name != [46, 46, 0] { names.append(name) }
     }
-    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    names.sort { $0.lexicographicallyPrecedes($1) { UInt8(bitPattern: $0) < UInt8(bitPattern: $1) } }
+    return names.map { directory.appending(FilePath(platformString: $0).components) }
+  }
+
+  /// The names in a directory in their byte order, `.` and `..` left out; none if there is no such directory. A name need
+  /// not be text: to open whatever there is, ask for ``entries(in:)``.
+  /// - Throws: ``FileError``.
+  public static func names(in directory: FilePath) throws(FileError) -> [String] {
+    try entries(in: directory).map { name(of: $0) }
+  }
+
+  /// The last component of a path as text; a name that is no UTF-8 is read as Latin-1.
+  public static func name(of path: FilePath) -> String {
+    guard let component = path.lastComponent else { return "" }
+    return component.withPlatformString { name in
+      if let text = String(validatingCString: name) { return text }
+      let bytes = UnsafeRawBufferPointer(start: name, count: strlen(name))
+      return String(decoding: bytes.map { UInt16($0) }, as: UTF16.self)
+    }
   }
 
   /// Makes a directory and those above it.
@@ -171,7 +191,7 @@ public enum Files {
     guard status(of: path, followsLinks: false)?.kind == .directory else {
       throw FileError("remove", path, Errno(rawValue: code))
     }
-    for name in try names(in: path) { try remove(path.appending(name)) }
+    for entry in try entries(in: path) { try remove(entry) }
     guard path.withPlatformString({ rmdir($0) }) == 0 || Glibc.errno == ENOENT else {
       throw FileError("remove", path, Errno(rawValue: Glibc.errno))
     }

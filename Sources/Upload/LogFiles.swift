@@ -34,8 +34,7 @@ package enum LogFiles {
       case .directory, nil: break
       }
     }
-    let testLogs = pool.appending("ulogs")
-    for name in try Files.names(in: testLogs) { add(.testLog, testLogs.appending(name), as: name) }
+    for path in try Files.entries(in: pool.appending("ulogs")) { add(.testLog, path, as: Files.name(of: path)) }
     let videos = try Files.names(in: pool).filter { $0.hasPrefix("video.") }
     for name in videos + fixed { add(.log, pool.appending(name), as: shownName(of: name)) }
     return (found, skipped)

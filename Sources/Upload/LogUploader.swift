@@ -23,19 +23,26 @@ package struct LogUploader: Sendable {
   }
 
   /// Uploads every log there is, one after the other.
-  /// - Throws: the `WebUIError` of the first that cannot be delivered; `FileError`, `IOLane.TimedOut` for a pool that
-  ///   cannot be read; `CancellationError`.
-  package func upload() async throws {
+  /// - Parameter assets: what brings the job's assets, between the test's own logs and the others, which tell how that went.
+  /// - Throws: the `WebUIError` of the first that cannot be delivered; ``UploadError`` of `assets`, after the logs;
+  ///   `FileError`, `IOLane.TimedOut` for a pool that cannot be read; `CancellationError`.
+  package func upload(assets: AssetUploader? = nil) async throws {
     let pool = pool
     let (found, skipped) = try await lane.run { try LogFiles.find(in: pool) }
     for path in skipped { logger.warning("Skipping \(path): no plain file") }
-    for artefact in found {
-      if artefact.name == "vars.json", await !redact(artefact.path) { continue }
-      logger.info("Uploading \(artefact.name)")
-      // What was logged so far has to be in the file before it is sent.
-      try await lane.run {}
-      try await client.send(artefact.call(job: job))
-    }
+    for artefact in found where artefact.kind == .testLog { try await send(artefact) }
+    var failure: UploadError?
+    do { try await assets?.upload() } catch let error as UploadError { failure = error }
+    for artefact in found where artefact.kind != .testLog { try await send(artefact) }
+    if let failure { throw failure }
+  }
+
+  private func send(_ artefact: Artefact) async throws {
+    if artefact.name == "vars.json", await !redact(artefact.path) { return }
+    logger.info("Uploading \(artefact.name)")
+    // What was logged so far has to be in the file before it is sent.
+    try await lane.run {}
+    try await client.send(artefact.call(job: job))
   }
 
   /// Takes the secrets out of the file. Whether it may be shown.

@@ -5,6 +5,8 @@ package struct UploadError: Error, Sendable, Hashable, CustomStringConvertible {
     case status
     /// Images or texts did not arrive; they are tried again in the next pass.
     case artefacts
+    /// An asset did not arrive, and is not tried again.
+    case asset
     /// The backend runs and has no tests.
     case noTestsScheduled
   }

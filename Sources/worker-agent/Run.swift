@@ -20,10 +20,18 @@ struct Run: AsyncParsableCommand {
 
   @OptionGroup var options: SlotOptions
 
+  @Option(
+    name: .customLong("log-format"),
+    help: ArgumentHelp(
+      "How lines of the log look: text, or json.",
+      discussion: "With json each line is an object: time, level, message, slot, and where known job and web_ui."))
+  var logFormat = LogFormat.Style.text
+
   mutating func run() async throws {
     let settings = try options.settings()
-    let output = try LogOutput { FileHandle.standardOutput.write(Data($0.utf8)) }
-    let agent = try await Host([settings], environment: ProcessInfo.processInfo.environment, output: output)
+    let environment = ProcessInfo.processInfo.environment
+    let output = try LogOutput.standard(logFormat, environment: environment)
+    let agent = try await Host([settings], environment: environment, output: output)
     let wasAsked = try await withThrowingTaskGroup(of: Bool?.self) { group in
       let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
       group.addTask {
@@ -46,3 +54,5 @@ struct Run: AsyncParsableCommand {
     if !wasAsked { throw ExitCode(1) }
   }
 }
+
+extension LogFormat.Style: ExpressibleByArgument {}

@@ -28,7 +28,8 @@ struct JobTests {
         let image = try #require(try Files.read(bench.web.folder.appending("\(job.id)/\(name)")))
         #expect(Digest.md5(image).hexadecimal == md5, "as captured")
       }
-      let log = try #require(try bench.arrived(job.id, "autoinst-log.txt"))
+      // At level debug lines name the process.
+      let log = try #require(try bench.arrived(job.id, "autoinst-log.txt")).replacing(#/\[pid:\d+\] /#, with: "")
       for text in [
         "[info] +++ setup notes +++", "[debug] +++ worker notes +++", "[info] Isotovideo exit status: 0",
         "[info] Result: done", "[info] Uploading autoinst-log.txt",

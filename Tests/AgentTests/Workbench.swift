@@ -118,6 +118,11 @@ final class Workbench: Sendable {
     return wasAsked
   }
 
+  /// Returns when the web UI can send to the worker, which is a little after the worker knows of it.
+  func connected() async {
+    for await event in web.events { if case .connected = event { return } }
+  }
+
   /// The end of a job, or nil.
   func end(of job: Int64) async throws -> LocalJob { try #require(try await web.end(of: job)) }
 

@@ -37,6 +37,19 @@ struct FilesTests {
     #expect(try Files.names(in: kept) == ["f"])
   }
 
+  @Test("names that are no UTF-8 are read as Latin-1, opened and removed")
+  func latin() throws {
+    let folder = try TemporaryFolder()
+    let name = FilePath(platformString: [0x62, CChar(bitPattern: 0xfc), 0])
+    let path = folder.path.appending("below").appending(name.components)
+    try Files.makeDirectory(path)
+    #expect(try Files.names(in: path.removingLastComponent()) == ["bü"])
+    #expect(try Files.entries(in: path.removingLastComponent()) == [path])
+    #expect(Files.name(of: path) == "bü" && Files.name(of: "/a/ü") == "ü" && Files.name(of: "/") == "")
+    try Files.remove(path.removingLastComponent())
+    #expect(try Files.names(in: folder.path) == [])
+  }
+
   @Test("what is missing, too large or no plain file")
   func odd() throws {
     let folder = try TemporaryFolder()

@@ -19,7 +19,13 @@ OWN_SETTINGS = {
     "JOBTOKEN", "LAB_STAMP", "NAME", "QEMUPORT", "VNC", "WORKER_CLASS", "WORKER_ID", "WORKER_INSTANCE",
 }
 # Logs that differ from run to run of the same worker, beyond what `normal` hides.
-VARYING_FILES = re.compile(r"(\.ogv|-log\.txt|/?vars\.json|details-.*\.json)$")
+VARYING_FILES = re.compile(r"(\.ogv|\.vtt|-log\.txt|/?vars\.json|details-.*\.json)$")
+
+# Which of these a killed QEMU gives is a race inside os-autoinst: whether its backend collects QEMU before it ends itself.
+KILLED_QEMU = {
+    "backend died: QEMU exited unexpectedly, see log for details",
+    "died: terminated prematurely, see log output for details",
+}
 
 
 def normal(text, job):
@@ -104,10 +110,13 @@ def load(job_id, url=URL, results=RESULTS):
     details = [detail for module in job["testresults"] for detail in module.get("details") or []]
     shown = [detail["screenshot"] for detail in details if detail.get("screenshot")]
 
+    reason = job.get("reason")
+    if job["settings"].get("TEST") == "killqemu" and reason in KILLED_QEMU:
+        reason = "died, or backend died"
     view = {
         "state": job["state"],
         "result": job["result"],
-        "reason": job.get("reason"),
+        "reason": reason,
         "modules": [module["name"] for module in job["testresults"]],
     }
     for module in job["testresults"]:
@@ -145,6 +154,19 @@ def load(job_id, url=URL, results=RESULTS):
         }
     if "autoinst-log.txt" in files:
         view["worker's notes"] = notes(files["autoinst-log.txt"])
+    return view
+
+
+def without_progress(view):
+    """`view` without what depends on when a job was ended from outside, and on which status came to the web UI before."""
+    progress = re.compile(r"(module |steps of |screenshots |thumbnails |sizes of |texts$)")
+    of_modules = re.compile(rf"(details-)?({'|'.join(map(re.escape, view['modules']))})(-\d+)?\.(json|txt)$|serial0\.txt$")
+    view = {label: value for label, value in view.items() if not progress.match(label)}
+    view["files"] = [name for name in view["files"] if name == "serial0.txt" or not of_modules.match(name)]
+    view["contents"] = {name: text for name, text in view["contents"].items() if not of_modules.match(name)}
+    # The reference worker doesn't always see the end of an isotovideo that it stops.
+    if "worker's notes" in view:
+        view["worker's notes"] = [note for note in view["worker's notes"] if "Isotovideo exit" not in note]
     return view
 
 

@@ -2,12 +2,15 @@
 #   E2E_STATE      everything it writes: database, results, pools, logs   (/var/tmp/worker-agent-openqa)
 #   E2E_PORT       the web UI as workers and browsers see it; +2 also     (8280)
 #   E2E_BASE_PORT  web UI, websockets, live handler, scheduler: +0 to +3  (9726)
+#   E2E_INSTANCE   the first worker's instance number; it decides its ports  (41)
+# A second openQA at the same time needs other values of all four.
 # shellcheck shell=bash disable=SC2034
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 E2E_STATE=${E2E_STATE:-/var/tmp/worker-agent-openqa}
 E2E_PORT=${E2E_PORT:-8280}
 E2E_BASE_PORT=${E2E_BASE_PORT:-9726}
+E2E_INSTANCE=${E2E_INSTANCE:-41}
 url=http://127.0.0.1:$E2E_PORT
 data=$root/Tests/openqa                     # test distribution, guest, nginx's configuration
 postgres_bin=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
@@ -102,6 +105,8 @@ worker_configure() {
   mkdir -p "$config" "$project/pool/$n"
   {
     printf '%s\n' '[global]' "HOST = $url" "WORKER_CLASS = $class" 'WORKER_HOSTNAME = 127.0.0.1' 'LOG_LEVEL = debug'
+    # However loaded the machine is; a reference worker before 2026 has this as a job's setting only if it is configured.
+    echo 'CRITICAL_LOAD_AVG_THRESHOLD = 0'
     # Assets by upload, not by path: that is what a worker on another host does.
     printf '%s\n' "$@" | grep -q '^LOCAL_UPLOAD' || echo 'LOCAL_UPLOAD = 0'
     for line in "$@"; do echo "$line"; done

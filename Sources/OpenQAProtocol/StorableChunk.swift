@@ -1,0 +1,126 @@
+import Foundation
+import Support
+
+/// A piece of an asset on its way to the web UI (protocol §8).
+package struct StorableChunk: Sendable, Hashable {
+  /// From 1.
+  package var index: Int64
+  /// How many chunks the asset has.
+  package var total: Int64
+  /// Where in the asset the content begins, in bytes.
+  package var start: Int64
+  /// The SHA-1 sum of the content as it is sent.
+  package var checksum: String
+  /// The SHA-256 sum of the whole asset as it is sent.
+  package var totalChecksum: String
+  package var content: [UInt8]
+  /// Where the sender has the asset.
+  package var file: String
+
+  /// - Parameter totalDigest: the raw SHA-256 sum of the whole asset.
+  package init(index: Int64, total: Int64, start: Int64, totalDigest: [UInt8], content: [UInt8], file: String) {
+    self.index = index
+    self.total = total
+    self.start = start
+    checksum = StorableChunk.text(of: Digest.sha1(content))
+    totalChecksum = StorableChunk.text(of: totalDigest)
+    self.content = content
+    self.file = file
+  }
+
+  /// Where in the asset the content ends.
+  package var end: Int64 { start + Int64(content.count) }
+  /// Whether the asset ends with it.
+  package var isLast: Bool { index == total }
+  /// Whether the content is what its sum says.
+  package var isIntact: Bool { checksum == StorableChunk.text(of: Digest.sha1(content)) }
+
+  /// A digest as chunks have it: base64 without padding.
+  package static func text(of digest: [UInt8]) -> String {
+    String(Data(digest).base64EncodedString().prefix { $0 != "=" })
+  }
+
+  /// The chunk as it is sent, about twice as large as its content, which has to be smaller than 1 GiB.
+  package var image: [UInt8] {
+    Storable.hash([
+      .init("index", .integer(index)), .init("total", .integer(total)), .init("start", .integer(start)),
+      .init("end", .integer(end)), .init("cksum", .text(checksum)), .init("total_cksum", .text(totalChecksum)),
+      .init("content", .bytes(Hexadecimal.digits(of: content))), .init("file", .text(file)),
+    ]).image
+  }
+
+  /// Reads a chunk that was sent.
+  /// - Throws: ``ProtocolError`` for an image that is no chunk, or one of impossible numbers.
+  package init(image: [UInt8]) throws(ProtocolError) {
+    let hash = try Storable(image: image)
+    func number(_ key: String, _ range: ClosedRange<Int64>) throws(ProtocolError) -> Int64 {
+      guard let number = hash[key]?.integer, range.contains(number) else {
+        throw ProtocolError("chunk: \(key) is missing or impossible")
+      }
+      return number
+    }
+    func text(_ key: String) throws(ProtocolError) -> String {
+      guard let bytes = hash[key]?.bytes else { throw ProtocolError("chunk: \(key) is missing") }
+      return String(decoding: bytes, as: UTF8.self)
+    }
+    total = try number("total", 1...Int64.max)
+    index = try number("index", 1...total)
+    start = try number("start", 0...Int64.max)
+    checksum = try text("cksum")
+    totalChecksum = try text("total_cksum")
+    file = try text("file")
+    guard let content = hash["content"]?.bytes.flatMap(Hexadecimal.bytes) else {
+      throw ProtocolError("chunk: content is missing or not hexadecimal")
+    }
+    self.content = content
+    guard try number("end", start...Int64.max) - start == Int64(content.count) else {
+      throw ProtocolError("chunk: the content has \(content.count) bytes, not those from start to end")
+    }
+  }
+}
+
+/// Hexadecimal digits of contents that are megabytes long, for which a `String` would be too slow.
+private enum Hexadecimal {
+  private static let lowerCase = Array("0123456789abcdef".utf8)
+
+  static func digits(of bytes: [UInt8]) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: 2 * bytes.count) { output, count in
+      var place = 0
+      lowerCase.withUnsafeBufferPointer { digits in
+        bytes.withUnsafeBufferPointer { bytes in
+          for byte in bytes {
+            output[place] = digits[Int(byte >> 4)]
+            output[place + 1] = digits[Int(byte & 15)]
+            place += 2
+          }
+        }
+      }
+      count = place
+    }
+  }
+
+  /// What the digits stand for; nil unless they are pairs of digits.
+  static func bytes(_ digits: [UInt8]) -> [UInt8]? {
+    guard digits.count.isMultiple(of: 2) else { return nil }
+    var isSound = true
+    let bytes = [UInt8](unsafeUninitializedCapacity: digits.count / 2) { output, count in
+      for place in 0..<digits.count / 2 {
+        let (high, low) = (value(of: digits[2 * place]), value(of: digits[2 * place + 1]))
+        if (high | low) > 15 { isSound = false }
+        output[place] = high << 4 | low & 15
+      }
+      count = digits.count / 2
+    }
+    return isSound ? bytes : nil
+  }
+
+  /// 0 to 15; 255 for what is no digit.
+  private static func value(of digit: UInt8) -> UInt8 {
+    switch digit {
+    case 0x30...0x39: digit - 0x30
+    case 0x41...0x46: digit - 0x37
+    case 0x61...0x66: digit - 0x57
+    default: 255
+    }
+  }
+}

@@ -1,0 +1,195 @@
+package import Logging
+import OpenQAProtocol
+package import Support
+package import SystemPackage
+import Transport
+package import WebUIClient
+
+/// Brings a job's assets to the web UI when its backend has ended (protocol §8): in chunks, or by their paths if the web
+/// UI runs on this host.
+///
+/// While a chunk is sent, the next one is prepared on the pool's lane; no more than these two are in memory.
+package struct AssetUploader: Sendable {
+  /// What is configured.
+  package struct Options: Sendable, Hashable {
+    /// Whether the web UI runs on this host and is told where assets are.
+    package var isLocal = false
+    /// Bytes, at most ``AssetUploader/maximumChunkSize``.
+    package var chunkSize = 10_000_000
+    /// Tries of each chunk.
+    package var tries = 10
+    /// The first wait between tries, without its random part.
+    package var delay = Duration.seconds(5)
+
+    package init() {}
+  }
+
+  /// Bytes of the largest chunk that can be sent.
+  package static let maximumChunkSize = 500_000_000
+  /// The longest wait between tries.
+  private static let maximumDelay = Duration.seconds(30)
+  /// Between two lines about an asset's progress.
+  static let progressPeriod = Duration.seconds(10)
+  /// Bytes that are read at a time for the sum of a whole asset.
+  private static let pieceSize = 8 << 20
+
+  private let job: Int64
+  private let client: WebUIClient
+  private let pool: FilePath
+  private let lane: IOLane
+  private let options: Options
+  private let logger: Logger
+  private let clock: any Clock<Duration>
+  private let random: @Sendable () -> Double
+
+  /// - Parameters:
+  ///   - lane: the pool's.
+  ///   - logger: gets the lines about each asset; the job's own logs show them, too.
+  ///   - random: from 0 to 1, to be added to each wait in seconds.
+  package init(
+    job: Int64, client: WebUIClient, pool: FilePath, lane: IOLane, options: Options, logger: Logger,
+    clock: any Clock<Duration> = ContinuousClock(), random: @escaping @Sendable () -> Double = { .random(in: 0...1) }
+  ) {
+    self.job = job
+    self.client = client
+    self.pool = pool
+    self.lane = lane
+    self.options = options
+    self.logger = logger
+    self.clock = clock
+    self.random = random
+  }
+
+  /// Uploads every asset there is, one after the other.
+  /// - Throws: ``UploadError`` for the first that cannot be delivered; `FileError`, `IOLane.TimedOut` for a pool that
+  ///   cannot be read; `CancellationError`.
+  package func upload() async throws {
+    let pool = pool
+    let (found, skipped) = try await lane.run { try AssetFile.find(in: pool) }
+    for path in skipped { logger.warning("Skipping \(path): no plain file") }
+    for asset in found {
+      logger.info("Uploading \(asset.name)")
+      do {
+        if options.isLocal {
+          try await uploadLocally(asset)
+        } else {
+          try await uploadChunks(of: asset)
+        }
+      } catch let error where !(error is CancellationError) {
+        let failure = error as? UploadError ?? UploadError(.asset, "Error uploading \(asset.name): \(error)")
+        logger.error("\(failure)")
+        await giveUp(asset)
+        throw failure
+      }
+    }
+  }
+
+  private func uploadLocally(_ asset: AssetFile) async throws {
+    try await lane.run { try asset.publish() }
+    try await send([], of: asset, local: true, what: "its path")
+  }
+
+  private func uploadChunks(of asset: AssetFile) async throws {
+    let size = Int64(options.chunkSize)
+    let total = (asset.size + size - 1) / size
+    guard total > 0 else { return }
+    let sent = Guarded(Int64(0))
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      if total > 1 { group.addTask { try await report(asset, sent) } }
+      group.addTask {
+        let digest = try await self.digest(of: asset)
+        var image = try await self.image(1, of: total, asset, digest)
+        for index in 1...total {
+          let current = image
+          async let next = index < total ? self.image(index + 1, of: total, asset, digest) : []
+          try await send(current, of: asset, local: false, what: "chunk \(index)/\(total)")
+          sent.withLock { $0 = min(index * size, asset.size) }
+          image = try await next
+        }
+      }
+      // The report ends only by being cancelled.
+      try await group.next()
+      group.cancelAll()
+    }
+  }
+
+  /// Says how far an asset is, until it is cancelled.
+  private func report(_ asset: AssetFile, _ sent: Guarded<Int64>) async throws {
+    var before: Int64 = 0
+    while true {
+      try await clock.sleep(for: AssetUploader.progressPeriod)
+      let now = sent.withLock { $0 }
+      let rate = (now - before) / AssetUploader.progressPeriod.components.seconds
+      logger.info("\(asset.name): \(now) of \(asset.size) bytes uploaded, \(rate / 1000) kB/s")
+      before = now
+    }
+  }
+
+  /// The SHA-256 sum of the whole asset.
+  private func digest(of asset: AssetFile) async throws -> [UInt8] {
+    let digest = AssetFile.RunningDigest()
+    for start in stride(from: 0, to: asset.size, by: AssetUploader.pieceSize) {
+      let count = Int(min(Int64(AssetUploader.pieceSize), asset.size - start))
+      try await lane.run { digest.update(try asset.read(from: start, count: count)) }
+    }
+    return digest.finish()
+  }
+
+  /// A chunk as it is sent.
+  private func image(_ index: Int64, of total: Int64, _ asset: AssetFile, _ digest: [UInt8]) async throws -> [UInt8] {
+    let start = (index - 1) * Int64(options.chunkSize)
+    let count = Int(min(Int64(options.chunkSize), asset.size - start))
+    return try await lane.run {
+      StorableChunk(
+        index: index, total: total, start: start, totalDigest: digest,
+        content: try asset.read(from: start, count: count), file: asset.path.string
+      ).image
+    }
+  }
+
+  /// Sends a chunk, or the asset's path, again until it has arrived or no tries remain.
+  private func send(_ image: [UInt8], of asset: AssetFile, local: Bool, what: String) async throws {
+    var parts = [
+      MultipartPart(name: "file", filename: asset.name, content: .bytes(image)),
+      MultipartPart(name: "asset", content: .bytes(Array(asset.scope.rawValue.utf8))),
+    ]
+    if local { parts.append(MultipartPart(name: "local", content: .bytes(Array(asset.path.string.utf8)))) }
+    var call = WebUIClient.Call(.post, "jobs/\(job)/artefact")
+    call.body = .multipart(parts)
+    call.lane = .bulk
+    call.tries = 1
+    var attempt = 1
+    while true {
+      let problem: String
+      do {
+        let answer = try await client.send(call)
+        if answer["status"]?.string == "ok" { return }
+        problem = "unexpected answer \(answer.text.prefix(100))"
+      } catch let error as WebUIError {
+        problem = error.description
+      }
+      guard attempt < options.tries else {
+        throw UploadError(.asset, "Error uploading \(asset.name), \(what): \(problem)")
+      }
+      logger.error("Upload of \(asset.name), \(what), failed: \(problem) (try \(attempt) of \(options.tries))")
+      try await clock.sleep(for: delay(after: attempt))
+      attempt += 1
+    }
+  }
+
+  private func delay(after attempt: Int) -> Duration {
+    min(AssetUploader.maximumDelay, options.delay + .seconds(attempt - 1) + .seconds(random()))
+  }
+
+  /// Lets the web UI throw away what it has got of an asset.
+  private func giveUp(_ asset: AssetFile) async {
+    let form = Query.text([("filename", asset.name), ("scope", asset.scope.rawValue), ("state", "fail")])
+    var call = WebUIClient.Call(.post, "jobs/\(job)/upload_state")
+    call.body = .bytes(Array(form.utf8), contentType: "application/x-www-form-urlencoded")
+    call.expectsJSON = false
+    call.tries = 1
+    do { try await client.send(call) } catch {
+      logger.warning("The web UI does not know that the upload of \(asset.name) failed: \(error)")
+    }
+  }
+}
