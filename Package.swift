@@ -132,7 +132,7 @@ let package = Package(
       ["Configuration", "HTTPServer", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging]
     ),
     tests("CommandServerClient", ["HTTPServer", "Support", "Transport"]),
-    tests("Engines", ["Configuration", "OpenQAProtocol", systemPackage]),
+    tests("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", systemPackage]),
     tests(
       "Upload",
       [

@@ -1,7 +1,7 @@
 package import Configuration
 import Engines
 import Logging
-import Support
+package import Support
 import SystemPackage
 import Transport
 
@@ -16,18 +16,22 @@ package struct Host: Sendable {
   /// - Parameters:
   ///   - settings: one for each slot.
   ///   - environment: what backends get.
+  ///   - shareLane: what all slots read their shares on; nil for a lane of each slot's own.
   /// - Throws: what keeps threads from being started.
-  package init(_ settings: [Settings], environment: [String: String], output: LogOutput) async throws {
+  package init(
+    _ settings: [Settings], environment: [String: String], output: LogOutput, shareLane: IOLane? = nil
+  ) async throws {
     self.output = output
     // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
-    async let versions = Host.interfaceVersions(of: settings, environment: environment)
+    let pools = try settings.map { try Pool($0.pool) }
+    async let versions = Host.interfaceVersions(of: settings, pools: pools, environment: environment)
     async let knowledge = HostFacts.find(environment: environment)
     http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent"))
     let webSockets = try WebSocketClient()
     let facts = try await knowledge
     var slots: [Slot] = []
     var logs: [SlotLog] = []
-    for (settings, version) in zip(settings, await versions) {
+    for ((settings, pool), version) in zip(zip(settings, pools), await versions) {
       let file = settings.logFile(nodeName: facts.nodeName)
       let log = SlotLog(
         level: settings.logLevel, slot: settings.instance,
@@ -40,12 +44,18 @@ package struct Host: Sendable {
         logger.error("\(error); give its path with --isotovideo")
       }
       let workerHostname = facts.workerHostname(for: settings) ?? ""
+      let shareLane = try shareLane ?? IOLane(name: "share")
       var settings = settings
+      do {
+        settings.webUIs = try await FolderCheck(paths: settings.paths, lane: shareLane).usable(settings, logger: logger)
+      } catch {
+        await output.flush()
+        throw error
+      }
       if !workerHostname.isEmpty { settings.jobSettings["WORKER_HOSTNAME"] = .string(workerHostname) }
       let context = SlotContext(
-        settings: settings, facts: facts, workerHostname: workerHostname, pool: try Pool(settings.pool),
-        shareLane: try IOLane(name: "share"), http: http, log: log, isotovideo: Isotovideo(settings),
-        environment: environment, clock: ContinuousClock())
+        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane, http: http,
+        log: log, isotovideo: Isotovideo(settings), environment: environment, clock: ContinuousClock())
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(
         Slot(
@@ -58,18 +68,18 @@ package struct Host: Sendable {
 
   /// What the program of each slot says of itself; slots that share one ask it once.
   private static func interfaceVersions(
-    of settings: [Settings], environment: [String: String]
+    of settings: [Settings], pools: [Pool], environment: [String: String]
   ) async -> [Result<Int, any Error>] {
     var versions: [Isotovideo: Result<Int, any Error>] = [:]
     var results: [Result<Int, any Error>] = []
-    for settings in settings {
+    for (settings, pool) in zip(settings, pools) {
       let program = Isotovideo(settings)
       if let known = versions[program] {
         results.append(known)
         continue
       }
       let version: Result<Int, any Error>
-      do { version = .success(try await program.interfaceVersion(environment: environment)) } catch {
+      do { version = .success(try await program.interfaceVersion(environment: environment, pool: pool)) } catch {
         version = .failure(error)
       }
       versions[program] = version

@@ -15,13 +15,29 @@ struct JobSetup: Sendable {
     var commandServer: CommandServer
   }
 
+  /// How long links to assets and test code may take.
+  private static let linkLimit = Duration.seconds(300)
+
   let slot: SlotContext
   let webUI: Settings.WebUI
   let workerID: Int64
 
+  private var folders: FolderCheck { FolderCheck(paths: slot.settings.paths, lane: slot.shareLane) }
+
   /// Prepares the pool and lays the worker's settings over the job's.
   /// - Throws: `SetupFailure`, and what keeps the pool from being used.
   func prepare(_ job: inout JobInfo) async throws -> Backend {
+    do {
+      return try await prepareBackend(&job)
+    } catch let failure as SetupFailure {
+      slot.log.logger(.test).error("\(failure.message)")
+      throw failure
+    } catch let failure as PoolFailure {
+      throw SetupFailure(.setup, "The pool cannot be used: \(failure)")
+    }
+  }
+
+  private func prepareBackend(_ job: inout JobInfo) async throws -> Backend {
     let pool = slot.pool
     if !slot.settings.keepsPool { try await pool.clean() }
     try await pool.beginLogs()
@@ -35,48 +51,69 @@ struct JobSetup: Sendable {
     let share = try await share()
     var variables = JobVariables(
       job: &job, settings: slot.settings, webUI: webUI.address, workerID: workerID, share: share.string)
+    if let problem = variables.unresolvable { notes.error("Placeholders are left as they are: \(problem)") }
     try await pool.write("job.json", job.json.bytes)
-    variables = try await link(variables, share: share)
+    // Web UIs have always got this one as a number.
+    job.settings["QEMUPORT"] = .integer(Int64(slot.settings.qemuPort))
+    try await pool.makeTemporaryDirectory()
+    var place = Isotovideo.Folders(
+      pool: pool.path, share: share, tests: folders.testRoots[0], cache: slot.settings.cache?.directory)
+    await runHook(Isotovideo.environment(for: variables, folders: place, base: slot.environment))
+    (variables, place.tests) = try await link(variables, share: share)
     try await pool.write("vars.json", JSON.object(variables.values).bytes)
-    let temporary = pool.path.appending("tmp")
-    try await pool.lane.run { try Files.makeDirectory(temporary) }
 
     let url = "http://localhost:\(slot.settings.qemuPort + 1)/\(job.setting("JOBTOKEN") ?? "")"
     job.json["URL"] = .string(url)
-    return Backend(
-      command: try slot.isotovideo.command(
-        for: variables, pool: pool.path, share: share, environment: slot.environment),
-      commandServer: CommandServer(url: url, http: slot.http))
+    let (ready, folders, isotovideo, environment) = (variables, place, slot.isotovideo, slot.environment)
+    let command = try await pool.lane.run {
+      try isotovideo.command(for: ready, folders: folders, environment: environment)
+    }
+    return Backend(command: command, commandServer: CommandServer(url: url, http: slot.http))
   }
 
   private func share() async throws -> FilePath {
-    let places = [webUI.shareDirectory, slot.settings.paths.share].compactMap { $0 }
-    let found = try await slot.shareLane.run { places.first { Files.status(of: $0)?.kind == .directory } }
-    guard let found else {
-      throw SetupFailure(.setup, "No share directory: none of \(places.map(\.string).joined(separator: ", ")) is there")
+    do {
+      return try await folders.share(of: webUI)
+    } catch let missing as FolderCheck.NoShare {
+      throw SetupFailure(.setup, missing.description)
+    } catch let hanging as IOLane.TimedOut {
+      throw SetupFailure(.setup, "The share of \(webUI.address) does not answer: \(hanging)")
     }
-    return found
   }
 
-  /// Links assets and test code into the pool, and sets the variables that name them.
-  private func link(_ variables: JobVariables, share: FilePath) async throws -> JobVariables {
-    let (pool, project) = (slot.pool.path, slot.settings.paths.project)
+  /// Runs what an administrator has configured to bring assets to the share. Its output goes to the worker's log; how it
+  /// ends does not matter to the job.
+  private func runHook(_ environment: [String: String]) async {
+    guard let line = slot.settings.jobSettings["SYNC_ASSETS_HOOK"]?.scalar, !line.isEmpty else { return }
+    slot.logger.info("Running SYNC_ASSETS_HOOK: \(line)")
+    let command = Command(
+      "/bin/sh", arguments: ["-c", line], environment: environment, workingDirectory: slot.pool.path)
+    // The hook appends to the same log: what was logged so far comes first.
+    try? await slot.pool.lane.run {}
+    do {
+      let exit = try await ProcessTree(command, output: slot.pool.path.appending("worker-log.txt")).run()
+      slot.logger.log(level: exit.isSuccess ? .info : .warning, "SYNC_ASSETS_HOOK ended with exit status \(exit)")
+    } catch {
+      slot.logger.warning("SYNC_ASSETS_HOOK did not run: \(error)")
+    }
+  }
+
+  /// Links assets and test code into the pool, and sets the variables that name them. Returns the root of all test code,
+  /// too.
+  private func link(_ variables: JobVariables, share: FilePath) async throws -> (JobVariables, tests: FilePath) {
+    let (pool, roots) = (slot.pool.path, folders.testRoots)
     let before = variables
     do {
-      return try await slot.shareLane.run(limit: .seconds(300)) {
+      return try await slot.shareLane.run(limit: JobSetup.linkLimit) {
         var variables = before
         let factory = share.appending("factory")
         try AssetLinks.link(&variables, factory: factory, pool: pool)
-        if variables["ASSETDIR"] == nil { variables["ASSETDIR"] = factory.string }
+        if variables.values["ASSETDIR"] ?? .null == .null { variables["ASSETDIR"] = factory.string }
         let isFolder = { (path: FilePath) in Files.status(of: path)?.kind == .directory }
-        let roots = [project.appending("share/tests"), project.appending("tests")]
-        let code = TestCode(&variables, root: roots.first(where: isFolder) ?? roots[0], exists: isFolder)
-        try code.link(in: pool)
-        return variables
+        let root = roots.first(where: isFolder) ?? roots[0]
+        try TestCode(&variables, root: root, exists: isFolder).link(in: pool)
+        return (variables, root)
       }
-    } catch let failure as SetupFailure {
-      slot.log.logger(.test).error("\(failure.message)")
-      throw failure
     } catch let hanging as IOLane.TimedOut {
       throw SetupFailure(.setup, "The share \(share) does not answer: \(hanging)")
     }

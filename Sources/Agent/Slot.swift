@@ -181,7 +181,7 @@ package actor Slot {
         return "A QEMU instance using this pool is still running (PID: \(pid)): stop it"
       }
     } catch {
-      return "Unable to lock pool directory: \(error) (is another worker using it?)"
+      return "Unable to lock pool directory: \(error)"
     }
     return context.workerHostname.isEmpty ? "Unable to determine worker address (WORKER_HOSTNAME)" : nil
   }

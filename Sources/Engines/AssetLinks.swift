@@ -22,8 +22,8 @@ package struct AssetLinks: Sendable {
 
   private static func type(of setting: String, value: String) -> String? {
     let isNumbered = { (prefix: String) in
-      setting.hasPrefix(prefix) && setting.dropFirst(prefix.count).allSatisfy(\.isWholeNumber)
-        && setting.count > prefix.count
+      setting.hasPrefix(prefix) && setting.count > prefix.count
+        && setting.dropFirst(prefix.count).allSatisfy { $0.isASCII && $0.isNumber }
     }
     if setting == "ISO" || isNumbered("ISO_") { return "iso" }
     if isNumbered("HDD_") { return "hdd" }
@@ -44,17 +44,23 @@ package struct AssetLinks: Sendable {
     for asset in assets(in: variables) {
       guard let source = locate(asset, in: factory) else {
         if asset.setting == "UEFI_PFLASH_VARS", !variables.isTrue("UEFI") { continue }
-        throw SetupFailure(.asset, "Cannot find \(asset.setting) asset \(asset.type)/\(asset.name)!")
+        throw SetupFailure(.asset, "Cannot find \(asset.setting) asset \(asset.type)/\(asset.name.quotable)!")
       }
       if variables.isTrue("ABSOLUTE_TEST_CONFIG_PATHS") {
         variables[asset.setting] = source.string
         continue
       }
-      guard let name = source.lastComponent?.string else { continue }
+      let name = source.lastComponent?.string ?? ""
+      guard PoolName.isUsable(name) else {
+        throw SetupFailure(
+          .asset,
+          "\(asset.setting) asset \(asset.type)/\(asset.name.quotable) cannot be linked: rename it, \(name) is kept "
+            + "for the worker's own files")
+      }
       do {
         try link(source, at: pool.appending(name))
       } catch {
-        throw SetupFailure(.asset, "Cannot link \(asset.setting) asset \(asset.type)/\(asset.name): \(error)")
+        throw SetupFailure(.asset, "Cannot link \(asset.setting) asset \(asset.type)/\(asset.name.quotable): \(error)")
       }
       variables[asset.setting] = name
     }
@@ -62,7 +68,9 @@ package struct AssetLinks: Sendable {
 
   private static func locate(_ asset: Asset, in factory: FilePath) -> FilePath? {
     // A name that leads out of the factory is no asset's name.
-    guard !FilePath(asset.name).components.contains(where: { $0.kind != .regular }), !asset.name.hasPrefix("/") else {
+    guard PoolName.isOneLine(asset.name), !FilePath(asset.name).components.contains(where: { $0.kind != .regular }),
+      !asset.name.hasPrefix("/")
+    else {
       return nil
     }
     let folder = factory.appending(asset.type)

@@ -4,8 +4,26 @@ package import ProcessTree
 import Support
 package import SystemPackage
 
-/// The test backend's program: where it is, what it can do, and how a job starts it (protocol §3.1 and §5).
+/// The test backend's program: where it is, and how a job starts it (protocol §5, "Backend").
 package struct Isotovideo: Sendable, Hashable {
+  /// The folders of the host that a backend works with.
+  package struct Folders: Sendable, Hashable {
+    /// Its working directory.
+    package var pool: FilePath
+    package var share: FilePath
+    /// The root of all test code.
+    package var tests: FilePath
+    /// Of assets and test code; nil where there is none.
+    package var cache: FilePath?
+
+    package init(pool: FilePath, share: FilePath, tests: FilePath, cache: FilePath? = nil) {
+      self.pool = pool
+      self.share = share
+      self.tests = tests
+      self.cache = cache
+    }
+  }
+
   package var path: FilePath
 
   /// The usual places, newest packaging first.
@@ -17,35 +35,38 @@ package struct Isotovideo: Sendable, Hashable {
       settings.isotovideo ?? Isotovideo.usualPlaces.first { Files.status(of: $0) != nil } ?? Isotovideo.usualPlaces[0]
   }
 
-  /// The N of `interface vN` in what `--version` prints.
-  /// - Throws: `ProcessError` if the program does not answer or says nothing of an interface.
-  package func interfaceVersion(environment: [String: String]) async throws -> Int {
-    let command = Command(path.string, arguments: ["--version"], environment: environment, workingDirectory: "/")
-    let text = try await Program.output(of: command, limit: .seconds(30))
-    guard let match = text.firstMatch(of: /interface v([0-9]+)/), let version = Int(match.1) else {
-      throw ProcessError("\(path) --version says nothing of an interface: \(text.prefix(200).trimmed)")
-    }
-    return version
-  }
-
-  /// The command that runs a job in its pool.
+  /// The command that runs a job in its pool: the job's own, one in a container, or the program of this host.
+  ///
+  /// Blocks: to be called on the pool's lane.
   /// - Parameter environment: the agent's own, which the backend gets but for what is its job's.
-  /// - Throws: ``SetupFailure`` for a job that asks for a kind of backend that is not there.
+  /// - Throws: ``SetupFailure`` if this host's program is needed and is not there.
   package func command(
-    for variables: JobVariables, pool: FilePath, share: FilePath, environment: [String: String]
+    for variables: JobVariables, folders: Folders, environment: [String: String]
   ) throws(SetupFailure) -> Command {
-    var environment = environment
-    environment["OPENQA_HOSTNAME"] = variables["OPENQA_HOSTNAME"]
-    environment["OPENQA_SHAREDIR"] = share.string
-    environment["TMPDIR"] = pool.appending("tmp").string
-    environment["MOJO_MAX_MESSAGE_SIZE"] = nil
-    environment["PERL5OPT"] = ""
+    let environment = Isotovideo.environment(for: variables, folders: folders, base: environment)
     if let line = variables["ISOTOVIDEO"] {
-      return Command("/bin/sh", arguments: ["-c", line], environment: environment, workingDirectory: pool)
+      return Command("/bin/sh", arguments: ["-c", line], environment: environment, workingDirectory: folders.pool)
     }
     if variables["OS_AUTOINST_GIT_REPO"] != nil || variables["OS_AUTOINST_CONTAINER_IMAGE"] != nil {
-      throw SetupFailure(.setup, "a backend in a container (OS_AUTOINST_CONTAINER_IMAGE) cannot be started")
+      return BackendContainer(folders: folders, environment: environment).command(for: variables)
     }
-    return Command("perl", arguments: [path.string, "-d"], environment: environment, workingDirectory: pool)
+    guard Files.status(of: path)?.kind == .file else {
+      throw SetupFailure(
+        .setup, "isotovideo is not there: \(path): install os-autoinst, or give its path with --isotovideo")
+    }
+    return Command("perl", arguments: [path.string, "-d"], environment: environment, workingDirectory: folders.pool)
+  }
+
+  /// What a backend gets of the agent's environment, and what is its job's in it.
+  package static func environment(
+    for variables: JobVariables, folders: Folders, base: [String: String]
+  ) -> [String: String] {
+    var environment = base
+    environment["OPENQA_HOSTNAME"] = variables["OPENQA_HOSTNAME"]
+    environment["OPENQA_SHAREDIR"] = folders.share.string
+    environment["TMPDIR"] = folders.pool.appending("tmp").string
+    environment["MOJO_MAX_MESSAGE_SIZE"] = nil
+    environment["PERL5OPT"] = ""
+    return environment
   }
 }

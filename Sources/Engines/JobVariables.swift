@@ -9,7 +9,13 @@ package struct JobVariables: Sendable, Hashable {
 
   /// Lays the worker's settings over the job's own.
   ///
-  /// `job` is changed to what the web UI and `job.json` are shown; ``values`` have what only the backend needs in addition.
+  /// `job` is changed to what the web UI and `job.json` are shown; ``values`` have what only the backend needs in
+  /// addition.
+  ///
+  /// Where versions differ, what older ones need is given to all: PRJDIR unless it is set, and NOVIDEO=1 for jobs whose
+  /// MAX_JOB_TIME, before any TIMEOUT_SCALE, is more than two hours, unless NOVIDEO is set (0 brings the video back).
+  /// Placeholders are resolved for all, too, which does nothing where the web UI has resolved them.
+  /// - Parameter share: where needles are looked for by backends up to 2023.
   package init(job: inout JobInfo, settings: Settings, webUI: WebUIAddress, workerID: Int64, share: String) {
     var merged = job.settings
     for name in merged.keys where JobVariables.isForbidden(name) { merged[name] = nil }
@@ -17,20 +23,27 @@ package struct JobVariables: Sendable, Hashable {
     merged["OPENQA_HOSTNAME"] = .string(webUI.authority)
     merged["QEMUPORT"] = .string(String(settings.qemuPort))
     merged["VNC"] = .string(String(settings.vncDisplay))
-    job.settings = merged
-    // Web UIs have always got this one as a number.
-    job.settings["QEMUPORT"] = .integer(Int64(settings.qemuPort))
+    if merged["NOVIDEO"] == nil, let limit = merged["MAX_JOB_TIME"]?.scalar.flatMap({ Double($0.trimmed) }),
+      limit > 7200
+    {
+      merged["NOVIDEO"] = 1
+    }
+    let shown = merged.keys
     merged["OPENQA_URL"] = .string(webUI.entry)
     merged["WORKER_INSTANCE"] = .integer(Int64(settings.instance))
     merged["WORKER_ID"] = .integer(workerID)
-    // os-autoinst up to 2023 looks for needles relative to it.
-    merged["PRJDIR"] = .string(share)
+    if merged["PRJDIR"] == nil { merged["PRJDIR"] = .string(share) }
+    unresolvable = Placeholders.resolve(&merged)
+    job.settings = merged.filter { shown.contains($0.key) }
     values = merged
   }
 
-  /// The text of a variable; nil if it is not set or empty.
+  /// Why placeholders were left in the values; nil if none were.
+  package let unresolvable: Placeholders.Unresolvable?
+
+  /// The text of a variable; nil if it is not set, empty, or `0`, which Perl takes for no text either.
   package subscript(name: String) -> String? {
-    get { values[name]?.scalar.flatMap { $0.isEmpty ? nil : $0 } }
+    get { values[name]?.scalar.flatMap { $0.isEmpty || $0 == "0" ? nil : $0 } }
     set { values[name] = newValue.map { .string($0) } }
   }
 

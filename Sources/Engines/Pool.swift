@@ -15,20 +15,26 @@ package final class Pool: Sendable {
   }
 
   /// Makes the directory and takes its lock (protocol §4), which the caller holds as long as the slot lives.
-  /// - Throws: `FileError` that says what is in the way.
+  /// - Throws: ``PoolFailure`` that says what is in the way; `IOLane.TimedOut`.
   package func lock() async throws -> FileLock {
     let path = path
-    return try await lane.run {
+    return try await perform {
       try Files.makeDirectory(path)
       return try FileLock(path.appending(".locked"))
     }
   }
 
+  /// Runs `body` on the pool's lane.
+  private func perform<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    do { return try await lane.run(body) } catch let error as FileError { throw PoolFailure(error) }
+  }
+
   /// Removes what jobs leave behind (protocol §5): all but dot files, the packages' list, and the pid file of a QEMU that
   /// still runs.
+  /// - Throws: ``PoolFailure``, `IOLane.TimedOut`.
   package func clean() async throws {
     let path = path
-    try await lane.run {
+    try await perform {
       for entry in try Files.entries(in: path) where !Pool.isKept(Files.name(of: entry), in: path) {
         try Files.remove(entry)
       }
@@ -36,9 +42,10 @@ package final class Pool: Sendable {
   }
 
   /// Makes the logs of a new job begin empty (protocol §5), also in a pool that is not cleaned.
+  /// - Throws: ``PoolFailure``, `IOLane.TimedOut`.
   package func beginLogs() async throws {
     let path = path
-    try await lane.run {
+    try await perform {
       for name in ["serial0.txt", "autoinst-log.txt", "serial_terminal.txt"] {
         try Files.remove(path.appending(name))
       }
@@ -54,10 +61,17 @@ package final class Pool: Sendable {
   }
 
   /// Writes a file of the pool in one step.
-  /// - Throws: `FileError`, `IOLane.TimedOut`.
+  /// - Throws: ``PoolFailure``, `IOLane.TimedOut`.
   package func write(_ name: String, _ content: [UInt8]) async throws {
     let file = path.appending(name)
-    try await lane.run { try Files.replace(file, with: content) }
+    try await perform { try Files.replace(file, with: content) }
+  }
+
+  /// Makes the directory for the backend's temporary files.
+  /// - Throws: ``PoolFailure``, `IOLane.TimedOut`.
+  package func makeTemporaryDirectory() async throws {
+    let folder = path.appending("tmp")
+    try await perform { try Files.makeDirectory(folder) }
   }
 
   private static func isKept(_ name: String, in path: FilePath) -> Bool {

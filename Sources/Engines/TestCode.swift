@@ -18,7 +18,11 @@ package struct TestCode: Sendable, Hashable {
   /// - Parameters:
   ///   - root: the folder of all test code, `PRJDIR/share/tests` or that of a cache.
   ///   - exists: whether there is a directory of this path.
-  package init(_ variables: inout JobVariables, root: FilePath, exists: (FilePath) -> Bool) {
+  /// - Throws: ``SetupFailure`` for a setting that leads out of the root or cannot be the name of a link.
+  package init(
+    _ variables: inout JobVariables, root: FilePath, exists: (FilePath) -> Bool
+  ) throws(SetupFailure) {
+    try TestCode.check(variables, root: root)
     let isAbsolute = variables.isTrue("ABSOLUTE_TEST_CONFIG_PATHS")
     let hasOwnFolder = variables["CASEDIR"] != nil || variables["PRODUCTDIR"] != nil
     let folder = TestCode.folder(variables, root: root, exists: exists)
@@ -39,7 +43,7 @@ package struct TestCode: Sendable, Hashable {
           product.isEmpty ? "." : product
         }
     }
-    if caseFolder == base { links.append(Link(name: base, target: folder)) }
+    if caseFolder == base { try add(Link(name: base, target: folder), setting: "CASEDIR") }
 
     let needlesFolder = variables["NEEDLES_DIR"]
     let isRelative = needlesFolder.map { !$0.hasPrefix("/") && !TestCode.isURL($0) } ?? false
@@ -54,7 +58,28 @@ package struct TestCode: Sendable, Hashable {
         link.target = FilePath((link.isCheckedOut ? TestCode.checkout(of: caseFolder) : caseFolder) + rest)
       }
       variables["NEEDLES_DIR"] = name
-      links.append(link)
+      try add(link, setting: "NEEDLES_DIR")
+    }
+  }
+
+  private mutating func add(_ link: Link, setting: String) throws(SetupFailure) {
+    guard PoolName.isUsable(link.name) else {
+      throw SetupFailure(.setup, "\(setting): '\(link.name.quotable)' cannot be the name of a link in the pool")
+    }
+    links.append(link)
+  }
+
+  /// Holds what goes into paths against what can be one, and what names a folder of test code to the root.
+  private static func check(_ variables: JobVariables, root: FilePath) throws(SetupFailure) {
+    for name in ["DISTRI", "VERSION", "CASEDIR", "NEEDLES_DIR", "PRODUCTDIR"] {
+      guard let value = variables[name] else { continue }
+      guard PoolName.isOneLine(value), value.utf8.count < 4096 else {
+        throw SetupFailure(.setup, "\(name): '\(value.quotable)' is no path")
+      }
+      guard ["DISTRI", "VERSION", "CASEDIR"].contains(name), !value.hasPrefix("/"), !isURL(value) else { continue }
+      guard FilePath(value).components.allSatisfy({ $0.kind == .regular }) else {
+        throw SetupFailure(.setup, "\(name): '\(value.quotable)' leads out of \(root); write a folder's name there")
+      }
     }
   }
 
@@ -84,7 +109,11 @@ package struct TestCode: Sendable, Hashable {
     return root.appending(distri)
   }
 
-  private static func isURL(_ text: String) -> Bool { text.contains("://") }
+  /// Whether a text begins with a scheme as Git knows them: `https://…`, and `git@host:…` as well.
+  private static func isURL(_ text: String) -> Bool {
+    guard let end = text.firstIndex(where: { ":/?#".contains($0) }) else { return false }
+    return text[end] == ":" && end != text.startIndex
+  }
 
   /// The folder that a checkout of `url` gets: its last part without extension.
   private static func checkout(of url: String) -> String {

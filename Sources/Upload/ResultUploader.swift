@@ -66,11 +66,18 @@ package actor ResultUploader {
     try await upload()
   }
 
+  /// What the backend does; nil if it does not say, or nothing that can be read.
   private func autoinstStatus() async throws -> AutoinstStatus? {
     let path = pool.appending("autoinst-status.json")
-    let content = try await lane.run { try Files.read(path, limit: 1 << 20) }
-    guard let content, let json = try? JSON(parsing: content) else { return nil }
-    return AutoinstStatus(json)
+    do {
+      let content = try await lane.run { try Files.read(path, limit: 1 << 20) }
+      return try content.map { AutoinstStatus(try JSON(parsing: $0)) }
+    } catch let error as JSONError {
+      logger.warning("\(path): \(error); taken as missing")
+    } catch let error as FileError {
+      logger.warning("\(error); taken as missing")
+    }
+    return nil
   }
 
   private func post(_ results: CollectedResults) async throws {

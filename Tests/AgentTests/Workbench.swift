@@ -14,6 +14,8 @@ final class Workbench: Sendable {
   let web: LocalServer
   let log: LogRecorder
   let instance: Int
+  /// What the host reads its share on.
+  let shareLane: IOLane
   private let settings: Settings
 
   /// - Parameters:
@@ -32,6 +34,7 @@ final class Workbench: Sendable {
     let web = try await LocalServer.start(folder: folder.path.appending("web"), key: "KEY", secret: "SECRET")
     self.web = web
     log = try LogRecorder()
+    shareLane = try IOLane(name: "share")
     instance = Workbench.newInstance()
     var options = CommandLineOptions()
     options.instance = instance
@@ -60,6 +63,7 @@ final class Workbench: Sendable {
   }
 
   var pool: FilePath { settings.pool }
+  var share: FilePath { settings.paths.share }
 
   /// Each slot has ports of its own, below those that the system gives away.
   private static let instances = Guarded(Int.random(in: 100...900))
@@ -70,7 +74,7 @@ final class Workbench: Sendable {
     }
   }
 
-  private static var fakeIsotovideo: String {
+  static var fakeIsotovideo: String {
     get throws {
       let folder =
         Bundle.main.bundleURL.pathExtension == "xctest" ? Bundle.main.bundleURL.deletingLastPathComponent() : nil
@@ -101,7 +105,8 @@ final class Workbench: Sendable {
   ) async throws -> Bool {
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
     let environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"]
-    let host = try await Host([settings], environment: environment, output: log.output)
+    let host = try await Host(
+      [settings], environment: environment, output: log.output, shareLane: shareLane)
     async let end = host.run(commands)
     let result: Result<Void, any Error>
     do { result = .success(try await body(feed)) } catch { result = .failure(error) }

@@ -59,12 +59,54 @@ struct TestCodeTests {
       settings: ["CASEDIR": "other"], existing: ["/t/other/products/opensuse"],
       expected: ["CASEDIR": "other", "PRODUCTDIR": "other/products/opensuse", "NEEDLES_DIR": "needles"],
       links: ["other -> /t/other", "needles -> /t/other/products/opensuse/needles"]),
+    Case(
+      settings: ["CASEDIR": "git@host:a/x.git", "NEEDLES_DIR": "%CASEDIR%/n"],
+      expected: ["CASEDIR": "git@host:a/x.git", "NEEDLES_DIR": "n"], links: ["n -> x/n"]),
+    Case(
+      settings: ["CASEDIR": "/mine", "NEEDLES_DIR": "%CASEDIR%/needles"], expected: ["NEEDLES_DIR": "needles"],
+      links: ["needles -> /mine/needles"]),
+    Case(
+      settings: ["NEEDLES_DIR": "../needles"], expected: ["CASEDIR": "opensuse", "NEEDLES_DIR": "needles"],
+      links: ["opensuse -> /t/opensuse", "needles -> /t/opensuse/needles"]),
+    Case(
+      settings: ["NEEDLES_DIR": "/own/needles"], expected: ["NEEDLES_DIR": "/own/needles"],
+      links: ["opensuse -> /t/opensuse"]),
+    Case(
+      settings: ["PRODUCTDIR": "p"], expected: ["CASEDIR": "opensuse", "PRODUCTDIR": "p", "NEEDLES_DIR": "needles"],
+      links: ["opensuse -> /t/opensuse", "needles -> /t/opensuse/needles"]),
+    Case(
+      settings: ["ABSOLUTE_TEST_CONFIG_PATHS": "1", "CASEDIR": "/mine"], existing: [product],
+      expected: [
+        "CASEDIR": "/mine", "PRODUCTDIR": "products/opensuse", "NEEDLES_DIR": "\(product)/needles",
+      ]),
   ]
+
+  static let unusable: [(settings: [String: JSON], message: String)] = [
+    (["DISTRI": "../.."], "DISTRI: '../..' leads out of /t; write a folder's name there"),
+    (["DISTRI": ".."], "DISTRI: '..' leads out of /t; write a folder's name there"),
+    (["CASEDIR": "a/../../x"], "CASEDIR: 'a/../../x' leads out of /t; write a folder's name there"),
+    (["VERSION": "1/../../x"], "VERSION: '1/../../x' leads out of /t; write a folder's name there"),
+    (["DISTRI": "a\nb"], "DISTRI: 'a?b' is no path"),
+    (["CASEDIR": "/a\0b"], "CASEDIR: '/a?b' is no path"),
+    (["NEEDLES_DIR": .string(String(repeating: "n", count: 5000))], "NEEDLES_DIR"),
+    (["NEEDLES_DIR": ".."], "NEEDLES_DIR: '..' cannot be the name of a link in the pool"),
+    (["NEEDLES_DIR": "x/.locked"], "NEEDLES_DIR: '.locked' cannot be the name of a link in the pool"),
+    (["NEEDLES_DIR": "vars.json"], "NEEDLES_DIR: 'vars.json' cannot be the name of a link in the pool"),
+    (["DISTRI": "testresults"], "CASEDIR: 'testresults' cannot be the name of a link in the pool"),
+  ]
+
+  @Test("what would lead out of the root or the pool is refused by name", arguments: unusable)
+  func refused(_ example: (settings: [String: JSON], message: String)) throws {
+    var values = try variables(["DISTRI": "opensuse"].merging(example.settings) { $1 })
+    let failure = #expect(throws: SetupFailure.self) { _ = try TestCode(&values, root: "/t") { _ in true } }
+    #expect(failure?.category == .setup && failure?.message.hasPrefix(example.message) == true, "\(failure as Any)")
+    #expect((failure?.message.count ?? 0) < 300)
+  }
 
   @Test("settings and links", arguments: cases)
   func plan(_ example: Case) throws {
     var values = try variables(example.settings.merging(["DISTRI": "opensuse"]) { $1 })
-    let code = TestCode(&values, root: "/t") { example.existing.contains($0) }
+    let code = try TestCode(&values, root: "/t") { example.existing.contains($0) }
     for (name, value) in example.expected { #expect(values[name] == value, "\(name)") }
     #expect(example.expected["NEEDLES_DIR"] != nil || values["NEEDLES_DIR"] == nil)
     #expect(code.links.map { "\($0.name) -> \($0.target)" } == example.links)
@@ -74,7 +116,7 @@ struct TestCodeTests {
   func missing() throws {
     let folder = try TemporaryFolder()
     var values = try variables(["DISTRI": "gone"])
-    let code = TestCode(&values, root: folder.path) { _ in false }
+    let code = try TestCode(&values, root: folder.path) { _ in false }
     #expect(throws: SetupFailure(.setup, "The source directory \(folder.path)/gone does not exist")) {
       try code.link(in: folder.path)
     }
@@ -100,7 +142,41 @@ struct JobVariablesTests {
     #expect(values["OPENQA_HOSTNAME"] == "w:81" && values["OPENQA_URL"] == "https://w:81/x")
     #expect(values["WORKER_ID"] == 9 && values["WORKER_INSTANCE"] == 1)
     #expect(values["QEMUPORT"] == "20012" && values["VNC"] == "91" && values["PRJDIR"] == "/s")
-    #expect(job.settings["A"] == "worker" && job.settings["WORKER_ID"] == nil && job.settings["QEMUPORT"] == 20012)
+    #expect(job.settings["A"] == "worker" && job.settings["WORKER_ID"] == nil && job.settings["QEMUPORT"] == "20012")
+  }
+
+  @Test("the hook that fetches assets is the administrator's; so is all that names a program")
+  func forbidden() throws {
+    let names = [
+      "GENERAL_HW_CMD_DIR", "GIT_CACHE_DIR", "GIT_CACHE_DIR_LIMIT", "SYNC_ASSETS_HOOK", "EXTERNAL_VIDEO_ENCODER",
+    ]
+    let values = try variables(Dictionary(uniqueKeysWithValues: names.map { ($0, "x") }))
+    for name in names { #expect(values.values[name] == nil, "\(name)") }
+    #expect(try variables(["GIT_CACHE": "x"])["GIT_CACHE"] == "x")
+  }
+
+  @Test(
+    "long jobs have no video unless they ask for it",
+    arguments: [
+      (["MAX_JOB_TIME": "7201"], 1), (["MAX_JOB_TIME": 8000], 1), (["MAX_JOB_TIME": "7200"], nil),
+      (["MAX_JOB_TIME": "4000", "TIMEOUT_SCALE": "3"], nil), (["MAX_JOB_TIME": "long"], nil), ([:], nil),
+      (["MAX_JOB_TIME": "9000", "NOVIDEO": "0"], "0"),
+    ] as [([String: JSON], JSON?)])
+  func video(_ settings: [String: JSON], _ expected: JSON?) throws {
+    #expect(try variables(settings).values["NOVIDEO"] == expected)
+  }
+
+  @Test("placeholders see the worker's settings, and the job is shown what came of them")
+  func placeholders() throws {
+    var job = try JobInfo([
+      "id": 3, "settings": ["A": "%WORKER_INSTANCE%/%VNC%", "PRJDIR": "/own", "L": "%L%", "M": "%A%"],
+    ])
+    let settings = try Settings(options: CommandLineOptions(), environment: [:]) { _ in nil }
+    let values = try JobVariables(
+      job: &job, settings: settings, webUI: WebUIAddress("w"), workerID: 9, share: "/s")
+    #expect(values["A"] == "1/91" && job.settings["A"] == "1/91" && values["PRJDIR"] == "/own")
+    #expect(values.unresolvable?.description == "The setting L refers to itself: L -> L")
+    #expect(values["L"] == "%L%" && values["M"] == "%A%" && job.settings["WORKER_INSTANCE"] == nil)
   }
 }
 
@@ -111,6 +187,7 @@ struct AssetLinksTests {
     let values = try variables([
       "ISO": "a.iso", "ISO_1": "b.iso", "ISO_MAXSIZE": "5", "HDD_2": "c", "HDD_": "no", "UEFI_PFLASH_VARS": "/abs",
       "UEFI_PFLASH_CODE": "code", "KERNEL": "k", "INITRD": "/i", "ASSET_10": "x", "REPO_0": "r", "HDD_1": "",
+      "HDD_3": "0", "ISO_²": "z",
     ])
     let assets = AssetLinks.assets(in: values).map { "\($0.setting) \($0.type)/\($0.name)" }
     #expect(
@@ -169,7 +246,8 @@ struct PoolTests {
     try await pool.clean()
     #expect(try Files.names(in: pool.path) == [".hidden", ".locked", "worker_packages.txt"])
     let other = try Pool(pool.path)
-    await #expect(throws: FileError.self) { _ = try await other.lock() }
+    let failure = await #expect(throws: PoolFailure.self) { _ = try await other.lock() }
+    #expect(failure?.description.contains("is another worker using it?") == true)
     _ = lock
   }
 }

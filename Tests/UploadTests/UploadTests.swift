@@ -112,6 +112,38 @@ struct UploadBench: Sendable {
 
 @Suite("Passes over results", .timeLimit(.minutes(1)))
 struct ResultUploaderTests {
+  @Test("results that are written while they are read: whatever a pass sees, the last one sees all")
+  func changing() async throws {
+    try await UploadBench.run { bench in
+      try bench.setModules(["a", "b"])
+      try bench.finish("a")
+      try bench.finish("b")
+      let names = ["testresults/test_order.json", "testresults/result-a.json", "autoinst-status.json"]
+      try bench.setStatus("b")
+      let contents = try names.map { try #require(try Files.read(bench.pool.appending($0))) }
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+          while !Task.isCancelled {
+            for (name, content) in zip(names, contents) {
+              // In place, so that a reader can meet any part of it.
+              let file = try FileDescriptor.open(bench.pool.appending(name), .writeOnly, options: [.truncate])
+              try file.closeAfter { for byte in content { _ = try file.writeAll([byte]) } }
+            }
+            await Task.yield()
+          }
+        }
+        for _ in 0..<100 { try await bench.uploader.pass(isFinal: false) }
+        group.cancelAll()
+        try await group.waitForAll()
+      }
+      try await bench.uploader.pass(isFinal: true)
+      let last = try #require(bench.statuses.last)
+      #expect(last["test_order"]?.array?.count == 2)
+      #expect(last["result"]?["a"]?["result"] == "ok" && last["result"]?["b"]?["result"] == "ok")
+      #expect(Set(bench.files).isSuperset(of: ["image a-1.png", "image b-1.png", "detail a-2.txt", "detail b-2.txt"]))
+    }
+  }
+
   @Test("each module once, as soon as the next one runs, and all again in the end")
   func order() async throws {
     try await UploadBench.run { bench in

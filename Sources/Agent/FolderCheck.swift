@@ -1,0 +1,70 @@
+import Configuration
+import Logging
+import Support
+import SystemPackage
+
+/// The folders that jobs need of this host: which of several it is, and whether they are there when the agent starts.
+///
+/// All of it runs on the share's lane, since a share is where file systems hang.
+struct FolderCheck: Sendable {
+  /// No web UI is left whose jobs could be run.
+  struct NoShare: Error, CustomStringConvertible {
+    var description: String
+  }
+
+  /// How long a share has to answer before the agent goes on without having seen it.
+  static let limit = Duration.seconds(10)
+
+  let paths: Settings.Paths
+  let lane: IOLane
+
+  /// The share that jobs of a web UI use: its own, or this host's.
+  /// - Throws: ``NoShare`` that names the places; `IOLane.TimedOut`.
+  func share(of webUI: Settings.WebUI) async throws -> FilePath {
+    let places = [webUI.shareDirectory, paths.share].compactMap { $0 }
+    if let found = try await firstFolder(of: places) { return found }
+    let names = places.map(\.string).joined(separator: " nor ")
+    throw NoShare(
+      description:
+        "No share directory for \(webUI.address): \(places.count > 1 ? "neither " : "no ")\(names): mount it, "
+        + "or set SHARE_DIRECTORY in the section [\(webUI.address)] of workers.ini")
+  }
+
+  /// Where test code is; the first place if it is in none.
+  var testRoots: [FilePath] { [paths.project.appending("share/tests"), paths.project.appending("tests")] }
+
+  /// The web UIs whose jobs can be run, as far as can be told when the agent starts. The log has what is missing, and
+  /// what to do about it.
+  /// - Throws: ``NoShare`` if none is left.
+  func usable(_ settings: Settings, logger: Logger) async throws -> [Settings.WebUI] {
+    var usable: [Settings.WebUI] = []
+    for webUI in settings.webUIs {
+      do {
+        _ = try await share(of: webUI)
+        usable.append(webUI)
+      } catch let missing as NoShare {
+        logger.error("Ignoring \(webUI.address): \(missing)")
+      } catch {
+        logger.warning("The share of \(webUI.address) cannot be checked: \(error); jobs will tell")
+        usable.append(webUI)
+      }
+    }
+    if usable.isEmpty { throw NoShare(description: "No web UI is left to take jobs from: none has a share directory") }
+    if settings.cache == nil { await checkTests(logger) }
+    return usable
+  }
+
+  private func checkTests(_ logger: Logger) async {
+    let names = testRoots.map(\.string).joined(separator: " nor ")
+    do {
+      guard try await firstFolder(of: testRoots) == nil else { return }
+      logger.warning("No test code: neither \(names) is there: mount the web UI's tests there, or link to them")
+    } catch {
+      logger.warning("Neither \(names) can be checked: \(error); jobs will tell")
+    }
+  }
+
+  private func firstFolder(of places: [FilePath]) async throws -> FilePath? {
+    try await lane.run(limit: FolderCheck.limit) { places.first { Files.status(of: $0)?.kind == .directory } }
+  }
+}
