@@ -269,7 +269,7 @@ struct BadInputTests {
       let job = try await bench.end(of: try await bench.schedule(Self.module, ["ISO": "new.iso"]))
       #expect(job.result == "passed")
       let log = try #require(try bench.arrived(job.id, "worker-log.txt"))
-      #expect(log.contains("\nhooked\n") && log.contains("[warn] SYNC_ASSETS_HOOK ended with exit status 3"))
+      #expect(log.contains("\nhooked\n") && log.contains("SYNC_ASSETS_HOOK ended with exit status 3"))
     }
   }
 
