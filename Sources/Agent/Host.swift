@@ -24,7 +24,7 @@ package struct Host: Sendable {
     self.output = output
     // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
     let pools = try settings.map { try Pool($0.pool) }
-    async let versions = Host.interfaceVersions(of: Array(zip(settings, pools)), environment: environment)
+    async let versions = Host.interfaceVersions(of: settings, pools: pools, environment: environment)
     async let knowledge = HostFacts.find(environment: environment)
     http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent"))
     let webSockets = try WebSocketClient()
@@ -69,11 +69,11 @@ package struct Host: Sendable {
 
   /// What the program of each slot says of itself; slots that share one ask it once.
   private static func interfaceVersions(
-    of slots: [(Settings, Pool)], environment: [String: String]
+    of settings: [Settings], pools: [Pool], environment: [String: String]
   ) async -> [Result<Int, any Error>] {
     var versions: [Isotovideo: Result<Int, any Error>] = [:]
     var results: [Result<Int, any Error>] = []
-    for (settings, pool) in slots {
+    for (settings, pool) in zip(settings, pools) {
       let program = Isotovideo(settings)
       if let known = versions[program] {
         results.append(known)
