@@ -31,8 +31,8 @@ struct BadInputTests {
     var file: String
     var what: String
     var command: String
-    /// What the log says of it; nil where there is nothing to say.
-    var words: String?
+    /// What the log says of it.
+    var words: String
   }
 
   static let spoilt: [Spoilt] = {
@@ -65,8 +65,8 @@ struct BadInputTests {
       let settings = ["ISOTOVIDEO": try Self.isotovideo(after: example.command)]
       let job = try await bench.end(of: try await bench.schedule(Self.module, settings))
       #expect(job.result != nil && job.reason == nil, "\(job.reason ?? "")")
-      let lines = bench.log.lines.filter { $0.contains(example.file) && $0.contains("[warn]") }
-      #expect(lines.contains { $0.contains(example.words ?? "") }, "\(lines)")
+      let line = try await bench.log.line(with: example.words)
+      #expect(line.contains(example.file) && line.contains("[warn]"), "\(line)")
       #expect(job.files.isSuperset(of: ["autoinst-log.txt", "vars.json"]))
       try await takesNext(bench)
     }
