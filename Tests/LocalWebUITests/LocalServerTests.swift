@@ -100,18 +100,6 @@ struct LocalServerTests {
     }
   }
 
-  /// The names and types of a value's parts, to any depth.
-  static func shape(_ value: JSON) -> JSON {
-    switch value {
-    case .null: "null"
-    case .bool: "boolean"
-    case .integer, .number: "number"
-    case .string: "string"
-    case .array(let elements): .array(elements.map(shape))
-    case .object(let members): .object(members.mapValues(shape))
-    }
-  }
-
   static func recorded(_ name: String) throws -> JSON {
     let url = try #require(Bundle.module.url(forResource: "Fixtures/\(name)", withExtension: "json"))
     return try JSON(parsing: [UInt8](Data(contentsOf: url)))
@@ -124,7 +112,7 @@ struct LocalServerTests {
       let body = try Self.recorded("registration-body")
       let query = (body.object ?? [:]).map { "\($0.key)=\(($0.value.scalar ?? "").replacing(" ", with: "+"))" }
       let registration = try await bench.post("workers?\(query.joined(separator: "&"))")
-      #expect(try Self.shape(#require(registration.json)) == Self.shape(Self.recorded("registration-answer-2026")))
+      #expect(try #require(registration.json).shape == Self.recorded("registration-answer-2026").shape)
 
       let recordedGrab = try Self.recorded("grab_job")
       let socket = try await WebSocketClient().connect(WebSocketRequest("\(bench.web.url)/api/v1/ws/1"))
@@ -137,7 +125,7 @@ struct LocalServerTests {
       let id = await bench.web.schedule(settings)
       let grab = try JSON(parsing: try #require(await messages.next()))
       // The scheduler's own relations and the list of assets are not kept here.
-      var (ours, theirs) = (Self.shape(grab), Self.shape(recordedGrab))
+      var (ours, theirs) = (grab.shape, recordedGrab.shape)
       ours["job"]?["assets"] = nil
       theirs["job"]?["assets"] = nil
       #expect(ours == theirs)

@@ -1,6 +1,7 @@
 import Foundation
 import OpenQAProtocol
 import Support
+import TestSupport
 import Testing
 
 /// What a real web UI and its own worker said to each other: theirs decodes, ours has their fields and types.
@@ -12,18 +13,6 @@ struct RecordedMessagesTests {
   }
 
   static func json(_ name: String) throws -> JSON { try JSON(parsing: text("\(name).json")) }
-
-  /// The names and types of a value's parts, to any depth: what has to be equal where values differ from run to run.
-  static func shape(_ value: JSON) -> JSON {
-    switch value {
-    case .null: "null"
-    case .bool: "boolean"
-    case .integer, .number: "number"
-    case .string: "string"
-    case .array(let elements): .array(elements.map(shape))
-    case .object(let members): .object(members.mapValues(shape))
-    }
-  }
 
   // MARK: What the web UI says
 
@@ -115,8 +104,8 @@ struct RecordedMessagesTests {
     let rejected = try Self.json("rejected")
     let ids = try #require(rejected["job_ids"]?.array).compactMap(JobInfo.id(of:))
     #expect(
-      try Self.shape(WorkerMessage.rejected(jobs: ids, reason: #require(rejected["reason"]?.string)).json)
-        == Self.shape(rejected))
+      try WorkerMessage.rejected(jobs: ids, reason: #require(rejected["reason"]?.string)).json.shape
+        == rejected.shape)
     #expect(try WorkerMessage.quit.json == Self.json("quit"))
   }
 
