@@ -1,6 +1,7 @@
 package import Configuration
 import Engines
 import Logging
+import ProcessTree
 package import Support
 import SystemPackage
 import Transport
@@ -56,7 +57,8 @@ package struct Host: Sendable {
       if !workerHostname.isEmpty { settings.jobSettings["WORKER_HOSTNAME"] = .string(workerHostname) }
       let context = SlotContext(
         settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane, http: http,
-        log: log, isotovideo: Isotovideo(settings), environment: environment, clock: ContinuousClock())
+        log: log, isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
+        environment: environment.merging([SlotContext.poolMark: pool.path.string]) { $1 }, clock: ContinuousClock())
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(
         Slot(
@@ -104,9 +106,22 @@ package struct Host: Sendable {
       while ends.count < slots.count, let end = await group.next() { if let end { ends.append(end) } }
       group.cancelAll()
       await http.shutdown()
-      for log in logs { await log.flush() }
-      await output.flush()
+      await flush()
       return ends.allSatisfy { $0 == .asked }
     }
+  }
+
+  /// Returns when all that was logged so far is written, or after a second for each log.
+  package func flush() async {
+    for log in logs { await log.flush() }
+    await output.flush()
+  }
+}
+
+extension Supervisor {
+  fileprivate init(_ settings: Settings) {
+    self.init()
+    orphanLimit = settings.orphanLimit
+    markName = SlotContext.poolMark
   }
 }

@@ -2,6 +2,7 @@ import Configuration
 import Engines
 import Logging
 import OpenQAProtocol
+import ProcessTree
 import Support
 import SystemPackage
 import Transport
@@ -34,7 +35,8 @@ package actor Slot {
     case command(Command)
     case jobEnding
     case jobEnded
-    case availability(String?)
+    /// Time to look again at what is in the way of jobs.
+    case availabilityDue
   }
 
   /// How long an obstacle stays before it is looked at again.
@@ -46,8 +48,14 @@ package actor Slot {
   private let inbox: AsyncStream<Happening>
   private let outbox: AsyncStream<Happening>.Continuation
   private var state: SlotState
-  private var workerIDs: [Int: Int64] = [:]
+  /// The slot's number at each web UI, since its session was connected first.
+  private let workerIDs: [Latch<Int64>]
   private var stopJob: Latch<StopReason>?
+  /// Keeps other agents from this pool, and of ours the one that was here before.
+  private var agentLock: FileLock?
+  /// A job has run since leftovers of jobs were looked for.
+  private var mayHaveLeftovers = true
+  /// Keeps all other workers from this pool.
   private var lock: FileLock?
 
   init(_ context: SlotContext, registration: WorkerRegistration, webSockets: WebSocketClient) {
@@ -65,13 +73,22 @@ package actor Slot {
         client, webSockets: webSockets, registration: registration, timing: timing, logger: logger)
     }
     state = SlotState(webUIs: context.settings.webUIs.map(\.address.entry))
+    workerIDs = sessions.map { _ in Latch() }
     (inbox, outbox) = AsyncStream.makeStream()
   }
 
   /// Lives until it is told to end, or no web UI takes the worker any more.
   package func run(_ commands: AsyncStream<Command>) async -> End {
-    for action in state.handle(.availability(await obstacle())) { await perform(action) }
+    let past = await takeBack()
+    if past == nil { for action in state.handle(.availability(await obstacle())) { await perform(action) } }
     await withTaskGroup(of: Void.self) { group in
+      if let past {
+        let run = await makeRun(past.webUI, workerID: past.record.workerID)
+        group.addTask { [outbox] in
+          await run.run(past.record, found: past.found)
+          outbox.yield(.jobEnded)
+        }
+      }
       for (index, session) in sessions.enumerated() {
         group.addTask { await session.run() }
         group.addTask { [outbox] in
@@ -86,11 +103,13 @@ package actor Slot {
         guard let event = await event(for: happening) else { continue }
         for action in state.handle(event) {
           if case .start(let job, let webUI) = action {
-            if let run = await makeRun(webUI) {
-              group.addTask { [outbox] in
-                _ = await run.run(job)
-                outbox.yield(.jobEnded)
-              }
+            guard let workerID = workerIDs[webUI].value else { continue }
+            let run = await makeRun(webUI, workerID: workerID)
+            let record = JobRecord(
+              webUI: context.settings.webUIs[webUI].address.entry, workerID: workerID, grabbed: job, bootID: Boot.id)
+            group.addTask { [outbox] in
+              await run.run(record)
+              outbox.yield(.jobEnded)
             }
           } else {
             await perform(action)
@@ -106,7 +125,7 @@ package actor Slot {
   private func event(for happening: Happening) async -> SlotState.Event? {
     switch happening {
     case .session(let webUI, .connected(let workerID)):
-      workerIDs[webUI] = workerID
+      workerIDs[webUI].open(with: workerID)
       return nil
     case .session(let webUI, .message(let message)):
       return switch message {
@@ -121,10 +140,11 @@ package actor Slot {
     case .command(.stop): return .stop
     case .command(.kill): return .kill
     case .command(.finish): return .finish
-    case .availability(let obstacle): return .availability(obstacle)
+    case .availabilityDue: return state.phase == .idle ? .availability(await obstacle()) : nil
     case .jobEnding: return .jobEnding
     case .jobEnded:
       stopJob = nil
+      mayHaveLeftovers = true
       for action in state.handle(.availability(await obstacle())) { await perform(action) }
       return .jobEnded
     }
@@ -153,13 +173,26 @@ package actor Slot {
     }
   }
 
-  private func makeRun(_ webUI: Int) async -> JobRun? {
-    guard let workerID = workerIDs[webUI] else { return nil }
+  /// Goes on with the job that an earlier process of this slot has left.
+  private func takeBack() async -> PastJob? {
+    let names = context.settings.webUIs.map(\.address.entry)
+    guard (try? await holdAgentLock()) != nil, let past = await PastJob.find(in: context, webUIs: names) else {
+      return nil
+    }
+    lock = past.lock
+    let job = past.record.prepared ?? past.record.grabbed
+    state = SlotState(webUIs: names, current: (job.id, past.webUI))
+    // Before it registers: a web UI gives up jobs that a registration does not name.
+    await sessions[past.webUI].update(status: .working(job, webUI: names[past.webUI]), jobs: [job.id])
+    return past
+  }
+
+  private func makeRun(_ webUI: Int, workerID: Int64) async -> JobRun {
     let stop = Latch<StopReason>()
     stopJob = stop
     return JobRun(
       slot: context, session: sessions[webUI], client: await sessions[webUI].client,
-      webUI: context.settings.webUIs[webUI], workerID: workerID, stop: stop,
+      webUI: context.settings.webUIs[webUI], workerID: workerID, stop: stop, connected: workerIDs[webUI], lock: lock,
       isEnding: { [outbox] in outbox.yield(.jobEnding) })
   }
 
@@ -168,14 +201,15 @@ package actor Slot {
   // MARK: Availability
 
   private func watchAvailability() async {
-    while (try? await context.clock.sleep(for: Slot.availabilityInterval)) != nil {
-      if state.phase == .idle { outbox.yield(.availability(await obstacle())) }
-    }
+    while (try? await context.clock.sleep(for: Slot.availabilityInterval)) != nil { outbox.yield(.availabilityDue) }
   }
 
-  /// What keeps this slot from taking jobs, with what to do about it; nil if nothing does (protocol §4).
+  /// What keeps this slot from taking jobs, with what to do about it; nil if nothing does (protocol §4). To be asked
+  /// between jobs: what runs on the pool then is left of one.
   private func obstacle() async -> String? {
     do {
+      try await holdAgentLock()
+      if let left = try await endLeftovers() { return "A process of an earlier job cannot be ended (\(left)): end it" }
       if lock == nil { lock = try await context.pool.lock() }
       if let pid = try await context.pool.runningQEMU() {
         return "A QEMU instance using this pool is still running (PID: \(pid)): stop it"
@@ -184,5 +218,22 @@ package actor Slot {
       return "Unable to lock pool directory: \(error)"
     }
     return context.workerHostname.isEmpty ? "Unable to determine worker address (WORKER_HOSTNAME)" : nil
+  }
+
+  private func holdAgentLock() async throws {
+    if agentLock == nil { agentLock = try await context.pool.lockForAgent() }
+  }
+
+  /// Ends what was started for a job of this pool and is still there.
+  /// - Returns: what cannot be ended.
+  private func endLeftovers() async throws -> String? {
+    guard mayHaveLeftovers else { return nil }
+    let mark = "\(SlotContext.poolMark)=\(context.pool.path)"
+    for process in try await context.pool.lane.run({ Leftovers.find(mark: mark) }) {
+      logger.warning("Ending what is left of a job: \(process)")
+    }
+    if case .survivors(let processes) = await Leftovers.end(mark: mark) { return processes.first?.description }
+    mayHaveLeftovers = false
+    return nil
   }
 }

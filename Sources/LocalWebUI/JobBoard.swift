@@ -39,13 +39,16 @@ struct JobBoard: Sendable {
     let known = workers.values.first { $0.host == host && $0.instance == instance }
     let id = known?.id ?? Int64(workers.count + 1)
     let classes = Set(classes.split(separator: ",").map { $0.trimmed })
-    let abandoned = jobs.values.filter { $0.worker == id && $0.state != .done && !named.contains($0.id) }.map(\.id)
+    let left = jobs.values.filter { $0.worker == id && $0.state != .done && !named.contains($0.id) }.map(\.id)
+    // What was only given to it goes to the next one.
+    for job in left { unassign(job, from: id) }
+    let abandoned = left.filter { jobs[$0]?.worker == id }
     for job in abandoned {
       jobs[job]?.finish(
         result: "incomplete",
         reason: "abandoned: associated worker \(host):\(instance) re-connected but abandoned the job")
     }
-    let current = known?.job.flatMap { abandoned.contains($0) ? nil : $0 }
+    let current = known?.job.flatMap { left.contains($0) ? nil : $0 }
     workers[id] = Worker(id: id, host: host, instance: instance, classes: classes, job: current)
     return (id, abandoned)
   }

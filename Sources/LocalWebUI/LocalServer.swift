@@ -245,7 +245,8 @@ package actor LocalServer {
     }
     if sockets[worker] === socket {
       sockets[worker] = nil
-      board.leave(worker)
+      // It may come back, and name the job that it has.
+      board.set(status: nil, of: worker)
     }
     out.yield(.disconnected(worker: worker))
   }
@@ -269,6 +270,7 @@ package actor LocalServer {
   /// Gives a free worker the next job.
   private func hand(to worker: Int64) async {
     guard sockets[worker] != nil, let job = board.assign(to: worker) else { return }
+    changed(job.id)
     await send(["type": "grab_job", "job": job.grab], to: worker)
   }
 }

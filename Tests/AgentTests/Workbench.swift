@@ -16,6 +16,10 @@ final class Workbench: Sendable {
   let instance: Int
   /// What the host reads its share on.
   let shareLane: IOLane
+  /// What a backend gets.
+  let environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"]
+  /// What tells a process of its own the same settings.
+  let processEnvironment: [String: String]
   private let settings: Settings
 
   /// - Parameters:
@@ -38,7 +42,7 @@ final class Workbench: Sendable {
     instance = Workbench.newInstance()
     var options = CommandLineOptions()
     options.instance = instance
-    options.isotovideo = try Workbench.fakeIsotovideo
+    options.isotovideo = try Workbench.program("fake-isotovideo")
     let url = try proxy?(web) ?? web.url
     let text = """
       [global]
@@ -50,13 +54,13 @@ final class Workbench: Sendable {
       RETRY_DELAY_IF_WEBUI_BUSY = 0
       \(workers)
       """
-    var settings = try Settings(
-      options: options,
-      environment: [
-        "OPENQA_API_KEY": "KEY", "OPENQA_API_SECRET": "SECRET", "OPENQA_CONFIG": "/etc/test",
-        "OPENQA_BASEDIR": folder.path.string,
-      ]
-    ) { $0 == "/etc/test/workers.ini" ? text : nil }
+    processEnvironment = [
+      "OPENQA_API_KEY": "KEY", "OPENQA_API_SECRET": "SECRET", "OPENQA_CONFIG": folder.path.appending("etc").string,
+      "OPENQA_BASEDIR": folder.path.string, "OPENQA_WORKER_CONNECT_INTERVAL": "0.1",
+    ]
+    try Files.makeDirectory(folder.path.appending("etc"))
+    try Files.replace(folder.path.appending("etc/workers.ini"), with: text.utf8)
+    var settings = try Settings(options: options, environment: processEnvironment)
     settings.connectInterval = .milliseconds(20)
     change(&settings)
     self.settings = settings
@@ -74,23 +78,22 @@ final class Workbench: Sendable {
     }
   }
 
-  static var fakeIsotovideo: String {
-    get throws {
-      let folder =
-        Bundle.main.bundleURL.pathExtension == "xctest" ? Bundle.main.bundleURL.deletingLastPathComponent() : nil
-      let places = [folder, URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()].compactMap { $0 }
-      let found = places.map { $0.appending(path: "fake-isotovideo").path }.first {
-        FileManager.default.isExecutableFile(atPath: $0)
-      }
-      return try #require(found, "fake-isotovideo is not beside the tests")
+  /// A program of this package.
+  static func program(_ name: String) throws -> String {
+    let folder =
+      Bundle.main.bundleURL.pathExtension == "xctest" ? Bundle.main.bundleURL.deletingLastPathComponent() : nil
+    let places = [folder, URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()].compactMap { $0 }
+    let found = places.map { $0.appending(path: name).path }.first {
+      FileManager.default.isExecutableFile(atPath: $0)
     }
+    return try #require(found, "\(name) is not beside the tests")
   }
 
   /// Schedules a job that plays a scenario of fake-isotovideo; nil plays a run like a real one.
   func schedule(_ scenario: String? = nil, _ more: [String: JSON] = [:]) async throws -> Int64 {
     var settings: [String: JSON] = [
       "DISTRI": "lab", "VERSION": "1", "TEST": "basic", "ARCH": "x86_64", "WORKER_CLASS": "test", "ISO": "lab.iso",
-      "ISOTOVIDEO": .string("exec '\(try Workbench.fakeIsotovideo)' -d"),
+      "ISOTOVIDEO": .string("exec '\(try Workbench.program("fake-isotovideo"))' -d"),
     ]
     if let scenario { settings["FAKE_ISOTOVIDEO_SCENARIO"] = .string(scenario) }
     return await web.schedule(settings.merging(more) { $1 })
@@ -104,7 +107,6 @@ final class Workbench: Sendable {
     stopsHost: Bool = true, _ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void
   ) async throws -> Bool {
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
-    let environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"]
     let host = try await Host(
       [settings], environment: environment, output: log.output, shareLane: shareLane)
     async let end = host.run(commands)
