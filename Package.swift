@@ -35,7 +35,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 let package = Package(
   name: "worker-agent",
   products: [
-    .executable(name: "worker-agent", targets: ["worker-agent"])
+    .executable(name: "worker-agent", targets: ["worker-agent"]),
+    .executable(name: "job-supervisor", targets: ["job-supervisor"]),
   ],
   dependencies: [
     // Flags: completions and help for free.
@@ -57,6 +58,8 @@ let package = Package(
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CWebSockets", pkgConfig: "libwebsockets", providers: [.apt(["libwebsockets-dev"])]),
     .target(name: "CLinux"),
+    // The parent of a job's processes: a program of its own, so that it outlives the agent.
+    .executableTarget(name: "job-supervisor"),
 
     // Floor 1: generic. Support is its ground; the others know only Support.
     library("Support", ["CCrypto", "CLinux", systemPackage]),
@@ -122,7 +125,7 @@ let package = Package(
     ),
     tests("Support", []),
     tests("HTTPServer", [nioCore, nioPosix]),
-    tests("ProcessTree", []),
+    tests("ProcessTree", ["CLinux", "Support", "job-supervisor", systemPackage]),
     tests("Transport", ["HTTPServer", systemPackage]),
     tests("OpenQAProtocol", [], resources: [.copy("Fixtures")]),
     tests("Configuration", [systemPackage]),

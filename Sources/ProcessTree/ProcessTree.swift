@@ -96,33 +96,3 @@ public final class ProcessTree: Sendable {
     kill(-leader, number)
   }
 }
-
-extension ProcessExit {
-  init(_ status: TerminationStatus) {
-    self =
-      switch status {
-      case .exited(let code): .status(code)
-      case .signaled(let number): .signal(number)
-      }
-  }
-}
-
-extension Command {
-  /// The program's file, looked up here: the library would start a process for each folder of PATH that lacks it.
-  var subprocessExecutable: Executable {
-    if executable.hasPrefix("/") { return .path(FilePath(executable)) }
-    for folder in (environment["PATH"] ?? "").split(separator: ":") where folder.hasPrefix("/") {
-      let path = FilePath(String(folder)).appending(executable)
-      let isExecutable = path.withPlatformString { access($0, X_OK) } == 0
-      if isExecutable, Files.status(of: path)?.kind == .file { return .path(path) }
-    }
-    return .name(executable)
-  }
-
-  var subprocessEnvironment: Environment {
-    .custom(
-      Dictionary(
-        environment.compactMap { name, value in Environment.Key(rawValue: name).map { ($0, value) } },
-        uniquingKeysWith: { $1 }))
-  }
-}

@@ -1,4 +1,8 @@
 #pragma once
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/types.h>
+
 // The Linux calls that Swift cannot import: variadic ones, and those that glibc hides behind feature macros.
 
 /// Names the calling thread; the kernel keeps the first 15 bytes.
@@ -11,3 +15,20 @@ void clinux_add_niceness(int increment);
 /// stays through `fork` and ends with the last copy of the descriptor. Returns 0, or an errno value: EAGAIN if another
 /// lock, POSIX locks included, is in the way.
 int clinux_lock_file(int descriptor);
+
+/// Connects to the Unix stream socket `name` in `folder`, whose path may be longer than a socket's address. Returns a
+/// descriptor that does not block, or a negative errno value.
+int clinux_connect(const char *folder, const char *name);
+
+/// Who listened on the other side of a connection. Returns 0 or an errno value.
+int clinux_peer(int socket, pid_t *process, uid_t *user);
+
+/// Like `recv` without waiting; `descriptor` becomes one that came with the bytes, or -1.
+ssize_t clinux_receive(int socket, void *bytes, size_t room, int *descriptor);
+
+/// A descriptor of the process `pid` (a pidfd: it stays that process's if the number is used again), or a negative errno
+/// value.
+int clinux_open_process(pid_t pid);
+
+/// Sends a signal to the process of such a descriptor. Returns 0 or an errno value.
+int clinux_signal_process(int process, int number);
