@@ -11,14 +11,17 @@ import WebUIClient
 extension JobRun {
   /// Steps of the report that are on record when they are done; logs and assets go by their paths.
   private enum Step {
+    static let noted = "noted"
     static let duplicated = "duplicated"
     static let delivered = "delivered"
+    static let told = "told"
     static func uploaded(_ file: FilePath) -> String { "uploaded \(file)" }
   }
 
   /// Uploads logs and results and tells the web UI how the job ended.
   func report(_ job: JobInfo, _ uploader: ResultUploader?, _ journal: JobJournal) async {
     let record = await journal.record
+    if record.finished.contains(Step.told) { return }
     var reason = record.reason ?? .quit
     var evidence = JobEnd.Evidence()
     if !record.finished.contains(Step.delivered) {
@@ -36,6 +39,7 @@ extension JobRun {
       evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
     }
     await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+    await journal.update { $0.finished.insert(Step.told) }
   }
 
   /// Brings everything to the web UI that it gets after such a stop.
@@ -45,10 +49,13 @@ extension JobRun {
   ) async -> (StopReason, String?) {
     var reason = decided
     let finished = await journal.record.finished
-    let notes = slot.log.logger(.test)
-    notes.info("+++ worker notes +++")
-    notes.info("End time: \(Timestamp.utc())")
-    notes.info("Result: \(reason.name)")
+    if !finished.contains(Step.noted) {
+      let notes = slot.log.logger(.test)
+      notes.info("+++ worker notes +++")
+      notes.info("End time: \(Timestamp.utc())")
+      notes.info("Result: \(reason.name)")
+      await journal.update { $0.finished.insert(Step.noted) }
+    }
     if reason.uploadsLogs {
       do { try await uploadLogs(job, reason, journal) } catch { reason = .apiFailure("\(error)") }
     }

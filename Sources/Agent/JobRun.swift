@@ -53,10 +53,10 @@ struct JobRun: Sendable {
     }
     await report(job, uploader, journal)
     slot.log.end()
-    await journal.remove()
     if !slot.settings.keepsPool {
       do { try await slot.pool.clean() } catch { slot.logger.error("The pool cannot be cleaned: \(error)") }
     }
+    await journal.remove()
   }
 
   /// Tells the web UI that the job is taken. Whether it was told.

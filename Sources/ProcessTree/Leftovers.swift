@@ -46,33 +46,42 @@ public enum Leftovers {
     }
   }
 
+  /// Kills every process with `mark`, an entry `NAME=VALUE`, in its environment.
+  public static func end(mark: String) async -> TreeEnd { await end { find(mark: mark) } }
+
   /// Ends what is left of a tree whose supervisor is lost; the supervisor, too, if it is there but does not answer.
   static func end(_ record: SupervisorRecord) async -> TreeEnd {
+    guard record.identity.bootID == ProcessID.bootID else { return .gone }
+    let end = await end(cgroup: record.ownCgroup) { members(of: record) }
+    if end == .gone, let cgroup = record.ownCgroup { _ = cgroup.withPlatformString { rmdir($0) } }
+    return end
+  }
+
+  private static func end(
+    cgroup: FilePath? = nil, _ members: @escaping @Sendable () -> [Leftover]
+  ) async -> TreeEnd {
     await uncancelled {
       do {
-        return try await IOLane(name: "leftovers").run(limit: .seconds(30)) { kill(record, limit: .seconds(5)) }
+        return try await IOLane(name: "leftovers").run(limit: .seconds(30)) {
+          kill(cgroup: cgroup, members, limit: .seconds(5))
+        }
       } catch {
-        return .survivors([Leftover(pid: record.leader.pid, startTime: record.leader.startTime, command: "\(error)")])
+        return .survivors([Leftover(pid: 0, startTime: 0, command: "/proc does not answer: \(error)")])
       }
     }
   }
 
   /// Kills round after round. The tree can fork while /proc is read, so that one look that finds nobody proves nothing.
-  private static func kill(_ record: SupervisorRecord, limit: Duration) -> TreeEnd {
-    guard record.identity.bootID == ProcessID.bootID else { return .gone }
+  private static func kill(cgroup: FilePath?, _ members: () -> [Leftover], limit: Duration) -> TreeEnd {
     let start = ContinuousClock.now
     var quietRounds = 0
-    while true {
-      let left = members(of: record)
+    while quietRounds < 3 {
+      let left = members()
       quietRounds = left.isEmpty ? quietRounds + 1 : 0
-      if quietRounds == 3 { break }
-      if start.duration(to: .now) > limit { return .survivors(left) }
-      if let cgroup = record.ownCgroup {
-        try? Files.append([0x31], to: cgroup.appending("cgroup.kill"))
-      }
+      if start.duration(to: .now) > limit, !left.isEmpty { return .survivors(left) }
+      if let cgroup { try? Files.append([0x31], to: cgroup.appending("cgroup.kill")) }
       kill(left)
     }
-    if let cgroup = record.ownCgroup { _ = cgroup.withPlatformString { rmdir($0) } }
     return .gone
   }
 

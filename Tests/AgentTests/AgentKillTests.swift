@@ -6,7 +6,8 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Kills the program at each moment of a job's life and starts it again. `AGENT_KILLS` says how many jobs that is.
+/// Kills the program at each moment of a job's life and starts it again, or tells it to hand over. `AGENT_KILLS` says how
+/// many jobs that is.
 @Suite("An agent that is killed", .timeLimit(.minutes(15)))
 struct AgentKillTests {
   /// After what a slot is killed.
@@ -27,21 +28,21 @@ struct AgentKillTests {
     }
   }
 
-  private static let rounds = max(1, (Int(ProcessInfo.processInfo.environment["AGENT_KILLS"] ?? "") ?? 14) / 7)
+  private static let rounds = max(1, (Int(ProcessInfo.processInfo.environment["AGENT_KILLS"] ?? "") ?? 14) / 14)
 
   /// About a second with results in each module.
   private static let scenario: String = {
     let modules = (1...8).map { number in
       """
-      {"name":"module\(number)","steps":[{"screenshot":{"noise":20000}},{"text":"text \(number)"},{"wait":60},
-      {"screenshot":{"match":"needle"}},{"log":"module \(number) is done"},{"wait":60}]}
+      {"name":"module\(number)","steps":[{"screenshot":{"noise":20000}},{"text":"text \(number)"},{"wait":20},
+      {"screenshot":{"match":"needle"}},{"log":"module \(number) is done"},{"wait":20}]}
       """
     }
     return #"{"modules":[\#(modules.joined(separator: ","))]}"#
   }()
 
-  @Test("jobs go on, wherever it was", arguments: Moment.allCases)
-  func kill(at moment: Moment) async throws {
+  @Test("jobs go on, wherever it was", arguments: Moment.allCases, [SIGKILL, SIGUSR2])
+  func interrupt(at moment: Moment, by signal: Int32) async throws {
     let bench = try await Workbench()
     let log = bench.folder.path.appending("agent.log")
     var agent = try AgentProcess(bench, log: log)
@@ -55,30 +56,32 @@ struct AgentKillTests {
       }
       // The fault's own moment within the moment.
       try await Task.sleep(for: .milliseconds(Int.random(in: 0...60)))
-      agent.send(SIGKILL)
-      #expect(try await agent.exit() == SIGKILL)
-      // Long enough, sometimes, for the backend to end alone.
-      if round.isMultiple(of: 4) { try await Task.sleep(for: .milliseconds(Int.random(in: 0...1500))) }
-      agent = try AgentProcess(bench, log: log)
+      agent.send(signal)
+      if signal == SIGKILL {
+        #expect(try await agent.exit() == SIGKILL)
+        // Long enough, sometimes, for the backend to end alone.
+        if round.isMultiple(of: 4) { try await Task.sleep(for: .milliseconds(Int.random(in: 0...1500))) }
+        agent = try AgentProcess(bench, log: log)
+      }
       let end = try await bench.end(of: job)
-      let story = try text(log)
-      #expect(end.result == "passed" && end.reason == nil, "\(moment) \(round): \(story)")
-      #expect(end.modules.count == 8 && end.modules.allSatisfy { $0.result == "passed" })
+      let story = "\(moment) \(signal) \(round):\n\(try text(log))"
+      #expect(end.result == "passed" && end.reason == nil, "\(story)")
+      #expect(end.modules.count == 8 && end.modules.allSatisfy { $0.result == "passed" }, "\(story)")
       #expect(end.namedImages.count == 16 && end.namedFiles.count == 8)
       #expect(end.files.isSuperset(of: end.namedImages.values) && end.files.isSuperset(of: end.namedFiles))
       for file in ["autoinst-log.txt", "worker-log.txt", "vars.json", "serial0.txt"] {
-        #expect(end.files.contains(file), "\(moment) \(round): \(file)")
+        #expect(end.files.contains(file), "\(file), \(story)")
       }
       let output = try #require(try bench.arrived(job, "autoinst-log.txt"))
       #expect(output.components(separatedBy: "module 8 is done").count == 2, "the backend ran once")
-      // The end of this job stands in the events, too.
-      if moment != .done {
-        while let event = await events.next(), !Moment.done.hasCome(event, of: job) {
-          if case .arrived(job, let file) = event { arrivals.append(file) }
-        }
+      // The end of this job stands in the events, too; after it, the program that comes to what is done already.
+      while let event = await events.next() {
+        if case .arrived(job, let file) = event { arrivals.append(file) }
+        if moment == .done, case .connected = event { break }
+        if moment != .done, Moment.done.hasCome(event, of: job) { break }
       }
       let images = arrivals.filter { $0.hasSuffix(".png") && !$0.hasPrefix(".") }
-      #expect(Set(images).count == images.count, "\(moment) \(round): no image is sent twice")
+      #expect(Set(images).count == images.count, "no image is sent twice, \(story)")
     }
     agent.send(SIGTERM)
     #expect(try await agent.exit() == 0)

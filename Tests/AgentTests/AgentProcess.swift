@@ -12,7 +12,7 @@ final class AgentProcess: Sendable {
   init(_ bench: Workbench, program: String? = nil, log: FilePath) throws {
     let process = Process()
     process.executableURL = URL(filePath: try program ?? Workbench.program("worker-agent"))
-    process.arguments = ["--instance", "\(bench.instance)", "--isotovideo", try Workbench.program("fake-isotovideo")]
+    process.arguments = ["--log-format", "json", "--instance", "\(bench.instance)", "--isotovideo", try Workbench.program("fake-isotovideo")]
     process.environment = bench.environment.merging(bench.processEnvironment) { $1 }
     try Files.append([], to: log)
     let handle = try #require(FileHandle(forWritingAtPath: log.string))

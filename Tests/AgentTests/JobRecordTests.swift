@@ -34,7 +34,7 @@ struct JobRecordTests {
     #expect(try JobRecord(parsing: fresh.text, bootID: "boot") == fresh && fresh.phase == .settingUp)
   }
 
-  static let unusable: [(text: String, problem: String)] = [
+  static let unusableTexts: [(text: String, problem: String)] = [
     ("", "corrupt"), ("{", "corrupt"), ("[]", "corrupt: no version"), (#"{"version":2}"#, "a newer worker"),
     (#"{"version":1}"#, "no boot_id"), (#"{"version":1,"boot_id":"old"}"#, "started anew"),
     (#"{"version":1,"boot_id":"boot"}"#, "no web_ui"), (#"{"version":1,"boot_id":"boot","web_ui":"x"}"#, "no worker_id"),
@@ -45,7 +45,7 @@ struct JobRecordTests {
     ),
   ]
 
-  @Test("one that cannot be used says why", arguments: unusable)
+  @Test("one that cannot be used says why", arguments: unusableTexts)
   func unusable(text: String, problem: String) {
     let error = #expect(throws: JobRecord.Unusable.self) {
       try JobRecord(parsing: Array(text.utf8), bootID: "boot")
