@@ -37,6 +37,8 @@ package actor Slot {
     case jobEnded
     /// Time to look again at what is in the way of jobs.
     case availabilityDue
+    /// No other agent uses the pool, or it cannot be used at all.
+    case poolFound
   }
 
   /// How long an obstacle stays before it is looked at again.
@@ -79,41 +81,15 @@ package actor Slot {
 
   /// Lives until it is told to end, or no web UI takes the worker any more.
   package func run(_ commands: AsyncStream<Command>) async -> End {
-    let past = await takeBack()
-    if past == nil { for action in state.handle(.availability(await obstacle())) { await perform(action) } }
     await withTaskGroup(of: Void.self) { group in
-      if let past {
-        let run = await makeRun(past.webUI, workerID: past.record.workerID)
-        group.addTask { [outbox] in
-          await run.run(past.record, found: past.found)
-          outbox.yield(.jobEnded)
-        }
-      }
-      for (index, session) in sessions.enumerated() {
-        group.addTask { await session.run() }
-        group.addTask { [outbox] in
-          for await event in session.events { outbox.yield(.session(index, event)) }
-        }
-      }
       group.addTask { [outbox] in
         for await command in commands { outbox.yield(.command(command)) }
       }
-      group.addTask { await self.watchAvailability() }
+      group.addTask { await self.waitForPool() }
       for await happening in inbox {
-        guard let event = await event(for: happening) else { continue }
-        for action in state.handle(event) {
-          if case .start(let job, let webUI) = action {
-            guard let workerID = workerIDs[webUI].value else { continue }
-            let run = await makeRun(webUI, workerID: workerID)
-            let record = JobRecord(
-              webUI: context.settings.webUIs[webUI].address.entry, workerID: workerID, grabbed: job, bootID: Boot.id)
-            group.addTask { [outbox] in
-              await run.run(record)
-              outbox.yield(.jobEnded)
-            }
-          } else {
-            await perform(action)
-          }
+        if case .poolFound = happening { await begin(in: &group) }
+        for event in await events(for: happening) {
+          for action in state.handle(event) { await perform(action, in: &group) }
         }
         if state.phase == .ended { break }
       }
@@ -122,37 +98,71 @@ package actor Slot {
     return state.hasWebUI ? .asked : .noWebUI
   }
 
-  private func event(for happening: Happening) async -> SlotState.Event? {
-    switch happening {
-    case .session(let webUI, .connected(let workerID)):
-      workerIDs[webUI].open(with: workerID)
-      return nil
-    case .session(let webUI, .message(let message)):
-      return switch message {
-      case .grabJob(let job): .grab(job, webUI: webUI)
-      case .grabJobs(let sequence): .grabSequence(sequence.jobs.keys.sorted(), webUI: webUI)
-      case .command(let command, let job): .command(command, job: job, webUI: webUI)
-      case .incompatible: .incompatible(webUI: webUI)
-      case .info, .answer: nil
+  /// Goes on with the job that an earlier process has left, if there is one, and registers.
+  private func begin(in group: inout TaskGroup<Void>) async {
+    if let past = await takeBack() {
+      await start(past.record, found: past.found, webUI: past.webUI, in: &group)
+    } else {
+      for action in state.handle(.availability(await obstacle())) { await perform(action, in: &group) }
+    }
+    for (index, session) in sessions.enumerated() {
+      group.addTask { await session.run() }
+      group.addTask { [outbox] in
+        for await event in session.events { outbox.yield(.session(index, event)) }
       }
-    case .session(let webUI, .disabled): return .disabled(webUI: webUI)
-    case .session(_, .lost), .session(_, .malformed): return nil
-    case .command(.stop): return .stop
-    case .command(.kill): return .kill
-    case .command(.finish): return .finish
-    case .availabilityDue: return state.phase == .idle ? .availability(await obstacle()) : nil
-    case .jobEnding: return .jobEnding
-    case .jobEnded:
-      stopJob = nil
-      mayHaveLeftovers = true
-      for action in state.handle(.availability(await obstacle())) { await perform(action) }
-      return .jobEnded
+    }
+    group.addTask { await self.watchAvailability() }
+  }
+
+  private func start(
+    _ record: JobRecord, found: Supervisor.Finding = .none, webUI: Int, in group: inout TaskGroup<Void>
+  ) async {
+    let stop = Latch<StopReason>()
+    stopJob = stop
+    let run = JobRun(
+      slot: context, session: sessions[webUI], client: await sessions[webUI].client,
+      webUI: context.settings.webUIs[webUI], workerID: record.workerID, stop: stop, connected: workerIDs[webUI],
+      lock: lock, isEnding: { [outbox] in outbox.yield(.jobEnding) })
+    group.addTask { [outbox] in
+      await run.run(record, found: found)
+      outbox.yield(.jobEnded)
     }
   }
 
-  private func perform(_ action: SlotState.Action) async {
+  /// What a happening means to ``SlotState``.
+  private func events(for happening: Happening) async -> [SlotState.Event] {
+    switch happening {
+    case .session(let webUI, .connected(let workerID)):
+      workerIDs[webUI].open(with: workerID)
+      return []
+    case .session(let webUI, .message(let message)):
+      return switch message {
+      case .grabJob(let job): [.grab(job, webUI: webUI)]
+      case .grabJobs(let sequence): [.grabSequence(sequence.jobs.keys.sorted(), webUI: webUI)]
+      case .command(let command, let job): [.command(command, job: job, webUI: webUI)]
+      case .incompatible: [.incompatible(webUI: webUI)]
+      case .info, .answer: []
+      }
+    case .session(let webUI, .disabled): return [.disabled(webUI: webUI)]
+    case .session(_, .lost), .session(_, .malformed), .poolFound: return []
+    case .command(.stop): return [.stop]
+    case .command(.kill): return [.kill]
+    case .command(.finish): return [.finish]
+    case .availabilityDue: return state.phase == .idle ? [.availability(await obstacle())] : []
+    case .jobEnding: return [.jobEnding]
+    case .jobEnded:
+      stopJob = nil
+      mayHaveLeftovers = true
+      return [.availability(await obstacle()), .jobEnded]
+    }
+  }
+
+  private func perform(_ action: SlotState.Action, in group: inout TaskGroup<Void>) async {
     switch action {
-    case .start: break
+    case .start(let job, let webUI):
+      guard let workerID = workerIDs[webUI].value else { return }
+      let record = JobRecord(webUI: name(webUI), workerID: workerID, grabbed: job, bootID: Boot.id)
+      await start(record, webUI: webUI, in: &group)
     case .reject(let jobs, let reason, let webUI):
       logger.warning(
         "Refusing to grab job \(jobs.map(String.init).joined(separator: ", ")) from \(name(webUI)): \(reason)")
@@ -176,9 +186,7 @@ package actor Slot {
   /// Goes on with the job that an earlier process of this slot has left.
   private func takeBack() async -> PastJob? {
     let names = context.settings.webUIs.map(\.address.entry)
-    guard (try? await holdAgentLock()) != nil, let past = await PastJob.find(in: context, webUIs: names) else {
-      return nil
-    }
+    guard agentLock != nil, let past = await PastJob.find(in: context, webUIs: names) else { return nil }
     lock = past.lock
     let job = past.record.prepared ?? past.record.grabbed
     state = SlotState(webUIs: names, current: (job.id, past.webUI))
@@ -187,18 +195,30 @@ package actor Slot {
     return past
   }
 
-  private func makeRun(_ webUI: Int, workerID: Int64) async -> JobRun {
-    let stop = Latch<StopReason>()
-    stopJob = stop
-    return JobRun(
-      slot: context, session: sessions[webUI], client: await sessions[webUI].client,
-      webUI: context.settings.webUIs[webUI], workerID: workerID, stop: stop, connected: workerIDs[webUI], lock: lock,
-      isEnding: { [outbox] in outbox.yield(.jobEnding) })
-  }
-
   private func name(_ webUI: Int) -> String { context.settings.webUIs[webUI].address.entry }
 
-  // MARK: Availability
+  // MARK: The pool
+
+  /// Waits for the end of another agent on this pool. That one has registered as the same worker: if this one did, too,
+  /// the web UI would take a job of the other for lost.
+  private func waitForPool() async {
+    var isTold = false
+    while await isTaken() {
+      if !isTold {
+        let holder = try? await context.pool.read(".supervisor/agent.lock")
+        let pid = String(decoding: (holder ?? nil) ?? [], as: UTF8.self).trimmed
+        logger.warning("Waiting for another worker-agent to leave \(context.pool.path): it is running with PID \(pid)")
+      }
+      isTold = true
+      do { try await context.clock.sleep(for: .seconds(1)) } catch { return }
+    }
+    outbox.yield(.poolFound)
+  }
+
+  private func isTaken() async -> Bool {
+    do { try await holdAgentLock() } catch let failure as PoolFailure { return failure.isHeldByAnother } catch {}
+    return false
+  }
 
   private func watchAvailability() async {
     while (try? await context.clock.sleep(for: Slot.availabilityInterval)) != nil { outbox.yield(.availabilityDue) }

@@ -87,12 +87,11 @@ struct JobBoard: Sendable {
   /// Ends a job and frees its worker.
   mutating func finish(_ job: Int64, result: String?, reason: String?) {
     jobs[job]?.finish(result: result, reason: reason)
-    for (id, worker) in workers where worker.job == job {
-      workers[id]?.job = nil
-      // No status tells that a job has ended: its end frees the worker.
-      if worker.status != nil { workers[id]?.status = "free" }
-    }
+    for (id, worker) in workers where worker.job == job { workers[id]?.job = nil }
   }
+
+  /// Notes that a worker is done with its job. No status of its own tells that.
+  mutating func free(_ worker: Int64) { if workers[worker]?.status != nil { workers[worker]?.status = "free" } }
 
   /// Changes a job.
   mutating func change<Result>(_ job: Int64, _ body: (inout LocalJob) -> Result) -> Result? {
