@@ -59,7 +59,8 @@ let package = Package(
     .systemLibrary(name: "CWebSockets", pkgConfig: "libwebsockets", providers: [.apt(["libwebsockets-dev"])]),
     .target(name: "CLinux"),
     // The parent of a job's processes: a program of its own, so that it outlives the agent.
-    .executableTarget(name: "job-supervisor"),
+    // It needs no Swift library, which the compiler would link into every program.
+    .executableTarget(name: "job-supervisor", linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-stdlib"])]),
 
     // Floor 1: generic. Support is its ground; the others know only Support.
     library("Support", ["CCrypto", "CLinux", systemPackage]),
