@@ -42,7 +42,6 @@ static void parse(int count, char **arguments) {
   job.command = arguments + optind;
   if (!job.folder || !job.output || !*job.command) fail("%s", usage);
   if (!is_plain(job.parent_cgroup) || !is_plain(job.mark)) fail("error: too long, or with a tab or line feed\n");
-  if (job.mark && (!strchr(job.mark, '=') || putenv((char *)job.mark) != 0)) fail("error: --mark is no NAME=VALUE\n");
 }
 
 /// The folder is ours alone: whoever can reach the socket is the same user, or root.
@@ -98,6 +97,9 @@ static int begin(void) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int descriptor = job.holds_lock; descriptor < 3; descriptor++) dup2(null, descriptor);
   close(null);
+  // What is found by the environment or the working directory is the tree, not us.
+  for (char **entry = environ; *entry; entry++) memset(*entry, 0, strlen(*entry));
+  (void)!chdir("/");
   // Nobody who reads it: nobody knows of the tree, or ever will.
   job.released = dprintf(report, "ready %d\n", job.pid) < 0;
   if (job.released) stop_tree(0);

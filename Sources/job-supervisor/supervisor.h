@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+extern char **environ;
+
 enum {
   PROTOCOL = 1,          // of socket and state file
   SURVIVOR_LIMIT = 5000, // ms after SIGKILL; who is left then is named

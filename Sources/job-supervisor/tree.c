@@ -4,8 +4,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-extern char **environ;
-
 /// The child's part, up to exec. Neither libc nor a sanitizer knows of a process by clone3: system calls only.
 __attribute__((noreturn, no_sanitize("thread", "address")))
 static void become_leader(int null, int output, int report) {
@@ -67,8 +65,7 @@ bool reap(void) {
     int status;
     pid_t pid = waitpid(-1, &status, WNOHANG | __WALL);
     if (pid == 0) return false;
-    if (pid < 0) job.gone = errno == ECHILD;
-    if (pid < 0) return false;
+    if (pid < 0) return job.gone = errno == ECHILD, false;
     if (pid == job.leader && !job.ended) job.ended = true, job.status = status;
   }
   return true;
@@ -76,15 +73,19 @@ bool reap(void) {
 
 static void kill_child(pid_t pid, void *number) { kill(pid, *(int *)number); }
 
-/// A child that is left of the leader's session. Whoever is below it gets no SIGTERM: with the leader reaped, nothing
-/// says that the session's number is still its own.
-static void end_member(pid_t pid, void *number) {
-  if (getsid(pid) == job.leader) kill_child(pid, number);
+static size_t members; // of the leader's session among our children, as of the last look
+
+static void signal_member(pid_t pid, void *number) {
+  if (getsid(pid) == job.leader) members++, kill_child(pid, number);
 }
 
-static void signal_session(int number) {
-  if (job.ended) each_child(end_member, &number);
-  else kill(-job.leader, number); // not reaped: the number is the leader's
+/// Whether there is anybody in the session. When the leader is reaped, whoever is below its children is left out: nothing
+/// says that the session's number is still its own.
+static bool signal_session(int number) {
+  if (!job.ended) return kill(-job.leader, number), true;
+  members = 0;
+  each_child(signal_member, &number);
+  return members > 0;
 }
 
 void stop_tree(int64_t grace) {
@@ -102,7 +103,9 @@ int64_t stop_deadline(void) { return deadline; }
 
 enum outcome advance_stop(void) {
   int number = SIGKILL;
-  if (phase == TERMINATING && now_ms() >= deadline) phase = KILLING, deadline = now_ms() + SURVIVOR_LIMIT;
+  // Only who was asked to end gets the grace.
+  if (phase == TERMINATING && (now_ms() >= deadline || !signal_session(0)))
+    phase = KILLING, deadline = now_ms() + SURVIVOR_LIMIT;
   // Each death can give us new children, and each death wakes us: round after round, until there is nobody to wait for.
   while (phase == KILLING && !job.gone) {
     kill_cgroup();
