@@ -9,6 +9,9 @@ let swiftSettings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// A program in C without Swift's start-up code and shared libraries.
+let cProgram: [LinkerSetting] = [.unsafeFlags(["-nostartfiles", "-static-stdlib"])]
+
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
@@ -59,7 +62,7 @@ let package = Package(
     .systemLibrary(name: "CWebSockets", pkgConfig: "libwebsockets", providers: [.apt(["libwebsockets-dev"])]),
     .target(name: "CLinux"),
     // The parent of a job's processes: a program of its own, so that it outlives the agent.
-    .executableTarget(name: "job-supervisor"),
+    .executableTarget(name: "job-supervisor", linkerSettings: cProgram),
 
     // Floor 1: generic. Support is its ground; the others know only Support.
     library("Support", ["CCrypto", "CLinux", systemPackage]),
@@ -117,6 +120,7 @@ let package = Package(
       exclude: ["README.md"],
       swiftSettings: swiftSettings
     ),
+    .executableTarget(name: "tree-maker", path: "Tests/tree-maker", linkerSettings: cProgram),
     .testTarget(
       name: "FakeIsotovideoTests",
       dependencies: ["HTTPServer", "Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
@@ -125,7 +129,10 @@ let package = Package(
     ),
     tests("Support", []),
     tests("HTTPServer", [nioCore, nioPosix]),
-    tests("ProcessTree", ["CLinux", "Support", "job-supervisor", systemPackage]),
+    tests(
+      "ProcessTree", ["CLinux", "Support", "job-supervisor", "tree-maker", systemPackage],
+      resources: [.copy("Fixtures")]
+    ),
     tests("Transport", ["HTTPServer", systemPackage]),
     tests("OpenQAProtocol", [], resources: [.copy("Fixtures")]),
     tests("Configuration", [systemPackage]),

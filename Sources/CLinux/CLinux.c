@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -69,4 +70,16 @@ int clinux_open_process(pid_t pid) {
 
 int clinux_signal_process(int process, int number) {
   return syscall(SYS_pidfd_send_signal, (long)process, (long)number, NULL, 0L) == 0 ? 0 : errno;
+}
+
+bool clinux_environment_has(pid_t pid, const char *entry) {
+  char path[64], *line = NULL;
+  size_t room = 0;
+  bool found = false;
+  snprintf(path, sizeof path, "/proc/%d/environ", pid);
+  FILE *file = fopen(path, "re");
+  while (file && !found && getdelim(&line, &room, 0, file) > 0) found = strcmp(line, entry) == 0;
+  free(line);
+  if (file) fclose(file);
+  return found;
 }

@@ -25,96 +25,102 @@ public struct Leftover: Sendable, Hashable, CustomStringConvertible {
 public enum Leftovers {
   /// Processes with `mark`, an entry `NAME=VALUE`, in the environment they were started with. Those of other users cannot
   /// be seen into.
-  public static func find(mark: String) -> [Leftover] {
-    let mark = Array(mark.utf8)
-    return all { pid in
-      guard let environment = (try? Files.read(FilePath("/proc/\(pid)/environ"))) ?? nil else { return false }
-      return environment.split(separator: 0).contains { $0.elementsEqual(mark) }
-    }
-  }
+  public static func find(mark: String) -> [Leftover] { all { clinux_environment_has($0, mark) } }
 
   /// Processes whose working directory is `folder` or below it.
   public static func find(workingBelow folder: FilePath) -> [Leftover] {
     all { pid in Files.linkTarget(FilePath("/proc/\(pid)/cwd"))?.starts(with: folder) ?? false }
   }
 
-  /// All processes but this one for which `matches` holds.
   private static func all(where matches: (Int32) -> Bool) -> [Leftover] {
-    ((try? Files.names(in: "/proc")) ?? []).compactMap { name in
-      guard let pid = Int32(name), pid != getpid(), matches(pid), let process = ProcessID(of: pid) else { return nil }
-      return Leftover(process)
+    var found: [Leftover] = []
+    eachProcess { pid in
+      if matches(pid), let process = ProcessID(of: pid) { found.append(Leftover(process)) }
     }
+    return found
   }
 
+  /// All processes but this one, in the order of their numbers, new ones at the end.
+  private static func eachProcess(_ visit: (Int32) -> Void) {
+    guard let folder = opendir("/proc") else { return }
+    defer { closedir(folder) }
+    while let entry = readdir(folder) {
+      let pid = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { atoi($0) }
+      }
+      if pid > 0, pid != getpid() { visit(pid) }
+    }
+  }
+}
+
+extension Leftovers {
   /// Kills every process with `mark`, an entry `NAME=VALUE`, in its environment.
-  public static func end(mark: String) async -> TreeEnd { await end { find(mark: mark) } }
+  public static func end(mark: String) async -> TreeEnd { await end(of: nil, mark: mark) }
 
   /// Ends what is left of a tree whose supervisor is lost; the supervisor, too, if it is there but does not answer.
   static func end(_ record: SupervisorRecord) async -> TreeEnd {
     guard record.identity.bootID == ProcessID.bootID else { return .gone }
-    let end = await end(cgroup: record.ownCgroup) { members(of: record) }
+    let end = await end(of: record, mark: record.mark)
     if end == .gone, let cgroup = record.ownCgroup { _ = cgroup.withPlatformString { rmdir($0) } }
     return end
   }
 
-  private static func end(
-    cgroup: FilePath? = nil, _ members: @escaping @Sendable () -> [Leftover]
-  ) async -> TreeEnd {
+  private static func end(of record: SupervisorRecord?, mark: String?) async -> TreeEnd {
     await uncancelled {
       do {
-        return try await IOLane(name: "leftovers").run(limit: .seconds(30)) {
-          kill(cgroup: cgroup, members, limit: .seconds(5))
-        }
+        return try await IOLane(name: "leftovers").run { kill(record, mark, limit: .seconds(5)) }
       } catch {
-        return .survivors([Leftover(pid: 0, startTime: 0, command: "/proc does not answer: \(error)")])
+        return .survivors([Leftover(pid: record?.leader.pid ?? 0, startTime: 0, command: "\(error)")])
       }
     }
   }
 
   /// Kills round after round. The tree can fork while /proc is read, so that one look that finds nobody proves nothing.
-  private static func kill(cgroup: FilePath?, _ members: () -> [Leftover], limit: Duration) -> TreeEnd {
+  private static func kill(_ record: SupervisorRecord?, _ mark: String?, limit: Duration) -> TreeEnd {
     let start = ContinuousClock.now
-    var quietRounds = 0
+    var (rounds, quietRounds) = (0, 0)
     while quietRounds < 3 {
-      let left = members()
-      quietRounds = left.isEmpty ? quietRounds + 1 : 0
-      if start.duration(to: .now) > limit, !left.isEmpty { return .survivors(left) }
-      if let cgroup { try? Files.append([0x31], to: cgroup.appending("cgroup.kill")) }
-      kill(left)
+      let struck = strike(record, mark)
+      rounds += 1
+      quietRounds = struck.isEmpty ? quietRounds + 1 : 0
+      if !struck.isEmpty, rounds > 3, start.duration(to: .now) > limit { return .survivors(struck) }
     }
     return .gone
   }
 
-  private static func members(of record: SupervisorRecord) -> [Leftover] {
-    let supervisor = ProcessID(pid: record.identity.pid, startTime: record.identity.startTime)
-    var left = [supervisor, record.leader].filter { ProcessID(of: $0.pid) == $0 }.map { Leftover($0) }
-    // A state file that is wrong must not kill just anybody.
-    left.removeAll { $0.pid == supervisor.pid && !$0.command.contains("job-supervisor") }
-    if let group = record.ownCgroup, let pids = try? Files.read(group.appending("cgroup.procs")) {
-      left += String(decoding: pids, as: UTF8.self).split(separator: "\n").compactMap { line in
-        Int32(line).flatMap { ProcessID(of: $0) }.map { Leftover($0) }
+  /// Kills whoever is there now and waits a moment for their end.
+  /// - Returns: who was there.
+  private static func strike(_ record: SupervisorRecord?, _ mark: String?) -> [Leftover] {
+    var struck: [(process: Leftover, end: pollfd)] = []
+    defer { for (_, end) in struck { close(end.fd) } }
+    // The handle comes first: whoever it is that is looked at then, nobody else can be hit.
+    func strike(_ pid: Int32, if matches: () -> Bool) {
+      let handle = clinux_open_process(pid)
+      guard handle >= 0 else { return }
+      guard matches(), let process = ProcessID(of: pid) else {
+        close(handle)
+        return
       }
+      _ = clinux_signal_process(handle, SIGKILL)
+      struck.append((Leftover(process), pollfd(fd: handle, events: Int16(POLLIN), revents: 0)))
     }
-    if let mark = record.mark { left += find(mark: mark) }
-    return left
+    if let record {
+      let supervisor = ProcessID(pid: record.identity.pid, startTime: record.identity.startTime)
+      // A state file that is wrong must not kill just anybody.
+      strike(supervisor.pid) { ProcessID(of: supervisor.pid) == supervisor && isSupervisor(supervisor.pid) }
+      strike(record.leader.pid) { ProcessID(of: record.leader.pid) == record.leader }
+    }
+    if let group = record?.ownCgroup, let pids = try? Files.read(group.appending("cgroup.procs")) {
+      for pid in String(decoding: pids, as: UTF8.self).split(separator: "\n") { strike(Int32(pid) ?? 0) { true } }
+      try? Files.append([0x31], to: group.appending("cgroup.kill"))
+    }
+    if let mark { eachProcess { pid in strike(pid) { clinux_environment_has(pid, mark) } } }
+    for index in struck.indices { poll(&struck[index].end, 1, 100) }
+    return struck.map(\.process)
   }
 
-  /// Kills the processes and waits a moment for their end. Whoever has another start time is somebody else.
-  private static func kill(_ processes: [Leftover]) {
-    var ends: [pollfd] = []
-    for process in processes {
-      let handle = clinux_open_process(process.pid)
-      guard handle >= 0 else { continue }
-      // The handle is of whoever has the number now: of the right one, if the start time is still the same.
-      if ProcessID(of: process.pid)?.startTime == process.startTime, clinux_signal_process(handle, SIGKILL) == 0 {
-        ends.append(pollfd(fd: handle, events: Int16(POLLIN), revents: 0))
-      } else {
-        close(handle)
-      }
-    }
-    defer { for end in ends { close(end.fd) } }
-    if ends.isEmpty { poll(nil, 0, 10) }
-    for index in ends.indices { poll(&ends[index], 1, 100) }
+  private static func isSupervisor(_ pid: Int32) -> Bool {
+    (try? Files.read(FilePath("/proc/\(pid)/comm"))) == Array("job-supervisor\n".utf8)
   }
 }
 

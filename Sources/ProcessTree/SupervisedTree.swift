@@ -52,7 +52,10 @@ public final class SupervisedTree: Sendable {
   ///   `CancellationError`.
   init(in folder: FilePath, lane: IOLane) async throws {
     let connection = try await lane.run { try SupervisorConnection(folder: folder) }
-    let greeting = try await Self.answer(connection.greeting)?.text.split(separator: " ") ?? []
+    guard let text = try await Self.answer(connection.greeting)?.text else {
+      throw NoGreeting(peer: connection.peer.pid)
+    }
+    let greeting = text.split(separator: " ")
     guard greeting.count == 3, let process = ProcessID(greeting[1...]) else {
       throw ProcessError("no supervisor answers in \(folder)")
     }
@@ -69,6 +72,11 @@ public final class SupervisedTree: Sendable {
     guard isGenuine else { throw ProcessError("somebody else than a supervisor listens in \(folder)") }
     (self.connection, self.folder, self.record, identity) = (connection, folder, record, record.identity)
     end = connection.ask("wait")
+  }
+
+  /// Nobody said anything: the supervisor is on its way out, or has too many clients.
+  struct NoGreeting: Error {
+    var peer: Int32
   }
 
   deinit { connection.end() }

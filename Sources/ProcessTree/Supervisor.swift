@@ -94,10 +94,19 @@ extension Supervisor {
   ///   `CancellationError`.
   public static func find(in folder: FilePath) async throws -> Finding {
     let lane = try IOLane(name: "supervisor")
+    // What others say of processes that are to be killed counts for nothing.
+    let isForeign = try await lane.run {
+      var status = stat()
+      return folder.withPlatformString { lstat($0, &status) } == 0 && status.st_uid != geteuid()
+    }
+    if isForeign { throw ProcessError("\(folder) belongs to another user") }
     do {
       return .running(try await SupervisedTree(in: folder, lane: lane))
     } catch let error as FileError where [.connectionRefused, .noSuchFileOrDirectory].contains(error.errno) {
       // Nobody listens.
+    } catch let silence as SupervisedTree.NoGreeting {
+      let isGone = try await lane.run { ProcessID.waitForEnd(of: silence.peer, limit: .seconds(2)) }
+      guard isGone else { throw ProcessError("the supervisor \(silence.peer) of \(folder) does not answer") }
     }
     let (isThere, state) = try await lane.run {
       (Files.exists(folder.appending("socket")), try Files.read(folder.appending("state"), limit: 1 << 16))

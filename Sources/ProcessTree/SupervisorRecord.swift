@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Support
 import SystemPackage
@@ -79,6 +80,15 @@ struct ProcessID: Sendable, Hashable {
     let fields = String(decoding: bytes[(end + 1)...], as: UTF8.self).split(separator: " ")
     guard fields.count > 19, fields[0] != "Z", fields[0] != "X", let start = UInt64(fields[19]) else { return nil }
     self.init(pid: pid, startTime: start)
+  }
+
+  /// Blocks until the process that has the number now has ended. Whether it has.
+  static func waitForEnd(of pid: Int32, limit: Duration) -> Bool {
+    let handle = clinux_open_process(pid)
+    guard handle >= 0 else { return handle == -ESRCH }
+    defer { close(handle) }
+    var end = pollfd(fd: handle, events: Int16(POLLIN), revents: 0)
+    return poll(&end, 1, Int32(limit / .milliseconds(1))) == 1
   }
 
   /// The system that runs now; empty if it does not say.

@@ -1,44 +1,31 @@
-#define _GNU_SOURCE
 #include "supervisor.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+static int open_kill_file(void) {
+  char path[sizeof job.cgroup + 16];
+  snprintf(path, sizeof path, "%s/cgroup.kill", job.cgroup);
+  return open(path, O_WRONLY | O_CLOEXEC);
+}
 
 int make_cgroup(void) {
-  char path[sizeof job.cgroup], events[sizeof path + 16];
-  const char *parent = job.options.cgroup;
-  if (!parent) {
-    snprintf(job.no_cgroup, sizeof job.no_cgroup, "none was asked for");
-    return -1;
+  int cgroup = -1, file = -1;
+  // The name says whose it is: a state file that is wrong cannot have another one killed.
+  int size = !job.parent_cgroup ? 0 : snprintf(
+    job.cgroup, sizeof job.cgroup, "%s/job-%d-%llu", job.parent_cgroup, job.pid, (unsigned long long)job.start);
+  errno = size ? ENAMETOOLONG : ENOENT;
+  if (size > 0 && size < (int)sizeof job.cgroup && mkdir(job.cgroup, 0755) == 0) {
+    file = open_kill_file(); // fails in an ordinary folder, and before Linux 5.14
+    if (file >= 0) cgroup = open(job.cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC), close(file);
+    if (cgroup < 0) rmdir(job.cgroup);
   }
-  // The name says whose it is: nobody who reads a wrong state file kills the wrong one.
-  int size = snprintf(path, sizeof path, "%s/job-%d-%llu", parent, job.pid, (unsigned long long)job.start);
-  int cgroup = -1;
-  if (size >= (int)sizeof path) errno = ENAMETOOLONG;
-  else if (mkdir(path, 0755) == 0) {
-    snprintf(events, sizeof events, "%s/cgroup.kill", path);
-    // An ordinary folder, or a kernel before 5.14.
-    if (access(events, W_OK) == 0) cgroup = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (cgroup < 0) {
-      int error = errno;
-      rmdir(path);
-      errno = error;
-    }
+  if (cgroup < 0) {
+    *job.cgroup = 0;
+    snprintf(job.no_cgroup, sizeof job.no_cgroup, "%.80s: %s", size ? job.parent_cgroup : "--cgroup", strerror(errno));
   }
-  if (cgroup >= 0) memcpy(job.cgroup, path, size + 1);
-  else snprintf(job.no_cgroup, sizeof job.no_cgroup, "%.80s: %s", parent, strerror(errno));
   return cgroup;
 }
 
 void kill_cgroup(void) {
-  char path[sizeof job.cgroup + 16];
-  if (!*job.cgroup) return;
-  snprintf(path, sizeof path, "%s/cgroup.kill", job.cgroup);
-  int file = open(path, O_WRONLY | O_CLOEXEC);
+  int file = *job.cgroup ? open_kill_file() : -1;
   if (file < 0) return;
   (void)!write(file, "1", 1);
   close(file);

@@ -1,54 +1,30 @@
-#define _GNU_SOURCE
 #include "supervisor.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-struct client {
-  int socket; // 0: this place is free
-  bool waits; // for the leader's end
-  unsigned stops; // answers to `stop` and `kill` that it has still to get
-  bool releases;
+static struct client {
+  int socket;                      // 0: this place is free
+  unsigned waits, stops, releases; // answers that it has still to get
   size_t used;
   char line[256];
-};
-static struct client clients[CLIENTS];
-static int listener = -1;
-bool released;
+} clients[CLIENTS];
+static int listener;
 
 bool listen_for_clients(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   // The folder's own path can be longer than an address.
-  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/socket", job.folder);
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/socket", job.folder_fd);
   listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (listener < 0) return false;
-  if (connect(listener, (struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN) {
-    errno = EADDRINUSE; // by a supervisor that lives
-    return false;
-  }
-  unlinkat(job.folder, "socket", 0);
+  bool taken = connect(listener, (struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN;
+  if (taken) errno = EADDRINUSE; // by a supervisor that lives
+  if (taken || listener < 0) return false;
+  unlinkat(job.folder_fd, "socket", 0);
   mode_t mask = umask(0177);
   bool done = bind(listener, (struct sockaddr *)&address, sizeof address) == 0;
   umask(mask);
   return done && listen(listener, CLIENTS) == 0;
-}
-
-void close_socket(void) { unlinkat(job.folder, "socket", 0); }
-
-size_t client_count(void) {
-  size_t count = 0;
-  for (size_t i = 0; i < CLIENTS; i++) count += clients[i].socket > 0;
-  return count;
 }
 
 static void drop(struct client *client) {
@@ -63,76 +39,61 @@ static void answer(struct client *client, int descriptor, const char *format, ..
   va_start(values, format);
   int size = vsnprintf(text, sizeof text - 1, format, values);
   va_end(values);
-  if (size > (int)sizeof text - 2) size = sizeof text - 2;
-  text[size++] = '\n';
-  struct iovec content = {text, size};
+  text[size++] = '\n'; // what goes into an answer has its limits: it fits
   union {
     struct cmsghdr header;
     char room[CMSG_SPACE(sizeof(int))];
   } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
   memcpy(CMSG_DATA(&control.header), &descriptor, sizeof descriptor);
+  struct iovec content = {text, size};
   struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1};
   if (descriptor >= 0) message.msg_control = &control, message.msg_controllen = sizeof control.room;
-  if (client->socket && sendmsg(client->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != size) drop(client);
+  if (sendmsg(client->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != size) drop(client);
 }
 
-static void answer_exit(struct client *client) {
-  bool killed = WIFSIGNALED(job.status);
-  client->waits = false;
-  answer(client, -1, "wait %s %d", killed ? "killed" : "exited", killed ? WTERMSIG(job.status) : WEXITSTATUS(job.status));
+static bool take(unsigned *count) { return *count > 0 && (*count)--; }
+
+void tell_clients(enum outcome outcome) {
+  char exit[32], left[ANSWER / 2] = "";
+  describe_exit(exit, sizeof exit);
+  if (outcome == TREE_SURVIVES) describe_children(left, sizeof left);
+  for (struct client *client = clients; client < clients + CLIENTS; client++) {
+    while (job.ended && take(&client->waits)) answer(client, -1, "wait %s", exit);
+    while (outcome == TREE_GONE && take(&client->stops)) answer(client, -1, "stop gone");
+    while (outcome == TREE_SURVIVES && take(&client->stops)) answer(client, -1, "stop survivors%s", left);
+    while (take(&client->releases)) answer(client, -1, job.gone ? "release done" : "release pending");
+  }
 }
 
-static void answer_outcome(struct client *client, enum outcome outcome) {
-  char text[ANSWER / 2] = "";
-  if (outcome == TREE_SURVIVES) describe_survivors(text, sizeof text);
-  unsigned stops = client->stops;
-  client->stops = 0;
-  while (stops--) answer(client, -1, "stop %s%s", outcome == TREE_GONE ? "gone" : "survivors", text);
-}
-
-static void count(pid_t pid, void *number) {
-  (void)pid;
-  ++*(size_t *)number;
-}
+static void count(pid_t pid, void *number) { *(size_t *)number += pid > 0; }
 
 static void answer_status(struct client *client) {
-  char text[ANSWER - 64];
+  char text[ANSWER];
   size_t children = 0;
   each_child(count, &children);
-  text[describe(text, sizeof text, '\t') - 1] = 0;
+  text[describe_job(text, sizeof text, '\t') - 1] = 0;
   answer(client, -1, "status %s\tchildren %zu", text, children);
 }
 
-static void stop(struct client *client, int64_t grace) {
-  client->stops++;
-  if (job.gone) answer_outcome(client, TREE_GONE);
-  else stop_tree(grace);
-}
-
 static void handle(struct client *client, const char *line) {
-  int grace;
+  int grace = 0;
   char rest;
   if (!strcmp(line, "status")) answer_status(client);
-  else if (!strcmp(line, "wait")) {
-    client->waits = true;
-    if (job.ended) answer_exit(client);
-  } else if (sscanf(line, "stop %9d%c", &grace, &rest) == 1 && grace >= 0) stop(client, grace);
-  else if (!strcmp(line, "kill")) stop(client, 0);
-  else if (!strcmp(line, "lock") && job.options.holds_lock) answer(client, 0, "lock held");
+  else if (!strcmp(line, "wait")) client->waits++;
+  else if (!strcmp(line, "kill") || (sscanf(line, "stop %9d%c", &grace, &rest) == 1 && grace >= 0)) {
+    client->stops++;
+    stop_tree(grace);
+  } else if (!strcmp(line, "lock") && job.holds_lock) answer(client, STDIN_FILENO, "lock held");
   else if (!strcmp(line, "lock")) answer(client, -1, "lock none");
-  else if (!strcmp(line, "release")) released = client->releases = true;
+  else if (!strcmp(line, "release")) job.released = ++client->releases;
   else answer(client, -1, "error unknown request");
 }
 
 static void receive(struct client *client) {
   ssize_t size = recv(client->socket, client->line + client->used, sizeof client->line - client->used, MSG_DONTWAIT);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (size <= 0) {
-    drop(client);
-    return;
-  }
-  client->used += size;
-  for (char *end; client->socket && (end = memchr(client->line, '\n', client->used));) {
+  client->used += size < 0 ? 0 : size;
+  for (char *end; (end = memchr(client->line, '\n', client->used));) {
     *end = 0;
     // Not `client->line` itself: a client that is dropped meanwhile leaves nothing there.
     char line[sizeof client->line];
@@ -141,52 +102,33 @@ static void receive(struct client *client) {
     memmove(client->line, end + 1, client->used);
     handle(client, line);
   }
-  if (client->used == sizeof client->line) drop(client);
+  if (client->socket && (size <= 0 || client->used == sizeof client->line)) drop(client);
 }
 
 static void welcome(int socket) {
-  struct ucred peer;
+  struct ucred peer = {.uid = -1};
   socklen_t size = sizeof peer;
   struct client *client = clients;
   while (client < clients + CLIENTS && client->socket) client++;
-  bool known = getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
-  if (!known || (peer.uid != geteuid() && peer.uid != 0) || client == clients + CLIENTS) {
-    close(socket);
-    return;
-  }
+  getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+  bool refused = (peer.uid != geteuid() && peer.uid != 0) || client == clients + CLIENTS;
+  if (refused) close(socket);
+  if (refused) return;
   client->socket = socket;
   answer(client, -1, "job-supervisor %d %d %llu", PROTOCOL, job.pid, (unsigned long long)job.start);
 }
 
-size_t poll_clients(struct pollfd *polled) {
+bool poll_clients(struct pollfd *polled) {
+  bool any = false;
   polled[0] = (struct pollfd){.fd = listener, .events = POLLIN};
-  for (size_t i = 0; i < CLIENTS; i++)
+  for (size_t i = 0; i < CLIENTS; any |= clients[i++].socket)
     polled[i + 1] = (struct pollfd){.fd = clients[i].socket ? clients[i].socket : -1, .events = POLLIN};
-  return CLIENTS + 1;
+  return any;
 }
 
-void serve_clients(const struct pollfd *polled, size_t count) {
-  for (size_t i = 1; i < count; i++)
-    if (polled[i].revents && clients[i - 1].socket) receive(&clients[i - 1]);
-  if (!polled[0].revents) return;
-  int socket = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+void serve_clients(const struct pollfd *polled) {
+  for (size_t i = 0; i < CLIENTS; i++)
+    if (polled[i + 1].revents) receive(&clients[i]);
+  int socket = polled[0].revents ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
   if (socket >= 0) welcome(socket);
-}
-
-void tell_exit(void) {
-  for (size_t i = 0; i < CLIENTS; i++)
-    if (clients[i].waits) answer_exit(&clients[i]);
-}
-
-void tell_outcome(enum outcome outcome) {
-  for (size_t i = 0; i < CLIENTS; i++)
-    if (clients[i].stops) answer_outcome(&clients[i], outcome);
-}
-
-void tell_release(void) {
-  for (size_t i = 0; i < CLIENTS; i++)
-    if (clients[i].releases) {
-      clients[i].releases = false;
-      answer(&clients[i], -1, job.gone ? "release done" : "release pending");
-    }
 }

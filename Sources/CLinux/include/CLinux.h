@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/types.h>
@@ -36,3 +37,7 @@ int clinux_open_process(pid_t pid);
 
 /// Sends a signal to the process of such a descriptor. Returns 0 or an errno value.
 int clinux_signal_process(int process, int number);
+
+/// Whether the environment that a process was started with has `entry`, `NAME=VALUE`. In C since it is asked of every
+/// process there is, some of which may fork faster than they can be looked at.
+bool clinux_environment_has(pid_t pid, const char *entry);
