@@ -37,20 +37,16 @@ final class FakeRun: Sendable {
     let (ended, endContinuation) = AsyncStream<Int32>.makeStream()
     self.lines = lines
     self.ended = ended
-    let partial = Guarded("")
-    output.fileHandleForReading.readabilityHandler = { handle in
-      let data = handle.availableData
-      if data.isEmpty {
-        handle.readabilityHandler = nil
-        return lineContinuation.finish()
+    let reading = output.fileHandleForReading
+    // A thread of its own: `readabilityHandler` crashes libdispatch under the sanitizers.
+    try ServiceThread.start(name: "output") {
+      var partial = ""
+      while case let data = reading.availableData, !data.isEmpty {
+        var lines = (partial + String(decoding: data, as: UTF8.self)).components(separatedBy: "\n")
+        partial = lines.removeLast()
+        for line in lines { lineContinuation.yield(line) }
       }
-      let complete = partial.withLock { text in
-        text += String(decoding: data, as: UTF8.self)
-        var complete = text.components(separatedBy: "\n")
-        text = complete.removeLast()
-        return complete
-      }
-      for line in complete { lineContinuation.yield(line) }
+      lineContinuation.finish()
     }
     process.terminationHandler = { process in
       endContinuation.yield(
