@@ -116,7 +116,7 @@ let package = Package(
     ),
     .testTarget(
       name: "FakeIsotovideoTests",
-      dependencies: ["HTTPServer", "Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
+      dependencies: ["Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
       resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),

@@ -13,7 +13,7 @@ final class Workbench: Sendable {
   let folder: TemporaryFolder
   let web: LocalServer
   let log: LogRecorder
-  let instance: Int
+  private let ports: InstancePorts
   /// What the host reads its share on.
   let shareLane: IOLane
   private let settings: Settings
@@ -35,9 +35,9 @@ final class Workbench: Sendable {
     self.web = web
     log = try LogRecorder()
     shareLane = try IOLane(name: "share")
-    instance = Workbench.newInstance()
+    ports = try InstancePorts()
     var options = CommandLineOptions()
-    options.instance = instance
+    options.instance = ports.instance
     options.isotovideo = try Workbench.fakeIsotovideo
     let url = try proxy?(web) ?? web.url
     let text = """
@@ -63,16 +63,8 @@ final class Workbench: Sendable {
   }
 
   var pool: FilePath { settings.pool }
+  var instance: Int { ports.instance }
   var share: FilePath { settings.paths.share }
-
-  /// Each slot has ports of its own, below those that the system gives away.
-  private static let instances = Guarded(Int.random(in: 100...900))
-  private static func newInstance() -> Int {
-    instances.withLock { number in
-      number += 1
-      return number
-    }
-  }
 
   static var fakeIsotovideo: String {
     get throws {
@@ -104,7 +96,10 @@ final class Workbench: Sendable {
     stopsHost: Bool = true, _ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void
   ) async throws -> Bool {
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
-    let environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"]
+    // A backend that is built with a sanitizer wants its options.
+    let environment = ProcessInfo.processInfo.environment.filter {
+      $0.key == "PATH" || $0.key.hasSuffix("SAN_OPTIONS")
+    }
     let host = try await Host(
       [settings], environment: environment, output: log.output, shareLane: shareLane)
     async let end = host.run(commands)
