@@ -123,7 +123,7 @@ let package = Package(
     .executableTarget(name: "tree-maker", path: "Tests/tree-maker", linkerSettings: cProgram),
     .testTarget(
       name: "FakeIsotovideoTests",
-      dependencies: ["HTTPServer", "Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
+      dependencies: ["Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
       resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),

@@ -13,11 +13,14 @@ final class Workbench: Sendable {
   let folder: TemporaryFolder
   let web: LocalServer
   let log: LogRecorder
-  let instance: Int
+  private let ports: InstancePorts
   /// What the host reads its share on.
   let shareLane: IOLane
   /// What a backend gets.
-  let environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"]
+  let environment = ProcessInfo.processInfo.environment.filter {
+    // A backend that is built with a sanitizer wants its options.
+    $0.key == "PATH" || $0.key.hasSuffix("SAN_OPTIONS")
+  }
   /// What tells a process of its own the same settings.
   let processEnvironment: [String: String]
   private let settings: Settings
@@ -39,9 +42,9 @@ final class Workbench: Sendable {
     self.web = web
     log = try LogRecorder()
     shareLane = try IOLane(name: "share")
-    instance = Workbench.newInstance()
+    ports = try InstancePorts()
     var options = CommandLineOptions()
-    options.instance = instance
+    options.instance = ports.instance
     options.isotovideo = try Workbench.program("fake-isotovideo")
     let url = try proxy?(web) ?? web.url
     let text = """
@@ -67,16 +70,8 @@ final class Workbench: Sendable {
   }
 
   var pool: FilePath { settings.pool }
+  var instance: Int { ports.instance }
   var share: FilePath { settings.paths.share }
-
-  /// Each slot has ports of its own, below those that the system gives away.
-  private static let instances = Guarded(Int.random(in: 100...900))
-  private static func newInstance() -> Int {
-    instances.withLock { number in
-      number += 1
-      return number
-    }
-  }
 
   /// A program of this package.
   static func program(_ name: String) throws -> String {
