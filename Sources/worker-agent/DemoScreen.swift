@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import LocalWebUI
 import Support
 import SystemPackage
@@ -14,7 +14,7 @@ final class DemoScreen: Sendable {
   private let start = ContinuousClock.now
 
   /// Prints a line.
-  func say(_ text: String) { FileHandle.standardOutput.write(Data("\(text)\n".utf8)) }
+  func say(_ text: String) { Terminal.show("\(text)\n") }
 
   /// Prints what an event tells that is new.
   func show(_ event: LocalServer.Event) {

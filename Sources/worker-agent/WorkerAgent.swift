@@ -1,7 +1,16 @@
+import Agent
 import ArgumentParser
 
-/// The program: its subcommands.
+/// The program's beginning.
 @main
+enum Entrance {
+  static func main() async {
+    Terminal.fillGaps()
+    await WorkerAgent.main()
+  }
+}
+
+/// The program: its subcommands.
 struct WorkerAgent: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "worker-agent",
@@ -22,6 +31,7 @@ struct WorkerAgent: AsyncParsableCommand {
 
       Completions are there for bash, zsh and fish.
       """,
+    version: Version.current,
     subcommands: [Run.self, Config.self, Demo.self],
     defaultSubcommand: Run.self)
 }
