@@ -15,6 +15,11 @@ struct WorkerAgent: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "worker-agent",
     abstract: "Runs openQA jobs on this host.",
+    usage: """
+      worker-agent [run] [--instance <instance>] [--host <hosts>] [...]
+      worker-agent config [--instance <instance>] [...]
+      worker-agent demo [--folder <path>] [...]
+      """,
     discussion: """
       Registers a slot with one or more openQA web UIs, takes jobs from them, runs each with isotovideo in the slot's \
       pool directory, and uploads its results. Settings come from workers.ini, credentials from client.conf, both in \

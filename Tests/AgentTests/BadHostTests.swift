@@ -1,8 +1,7 @@
 import Agent
-import Foundation
+import Glibc
 import LocalWebUI
 import OpenQAProtocol
-import ProcessTree
 import Support
 import SystemPackage
 import TestSupport
@@ -101,88 +100,26 @@ struct BadHostTests {
 
   // MARK: Another user
 
+  static let nobody: UInt32 = 65534
+
   @Test("somebody else's pool: the slot is broken and says whose it has to be; once it is, it takes a job")
   func foreignPool() async throws {
-    let host = try ForeignHost()
+    let host = try ProgramHost()
+    let nobody = host.command("setpriv", "--reuid=\(Self.nobody)", "--regid=\(Self.nobody)", "--clear-groups")
     let web = try await LocalServer.start(folder: host.folder.path.appending("web"))
-    let log = try await host.run(at: web) {
-      for await event in web.events {
-        guard case .message(let message, _) = event, message["type"] == "worker_status" else { continue }
-        return message
-      }
-      return .null
-    } check: { message in
+    try await host.run(nobody, at: web) { _ in
+      let message = try #require(await web.status())
       #expect(message["status"] == "broken")
       let reason = try #require(message["reason"]?.scalar)
       #expect(reason.hasPrefix("Unable to lock pool directory: ") && reason.contains(host.pool.string), "\(reason)")
-      #expect(reason.contains("Permission denied (let the user of this process (uid \(ForeignHost.user)) own it"))
+      #expect(reason.contains("Permission denied (let the user of this process (uid \(Self.nobody)) own it"))
     }
-    #expect(log.contains("Unable to lock pool directory"))
-    #expect(host.pool.withPlatformString { chown($0, ForeignHost.user, ForeignHost.user) } == 0)
+    #expect(host.pool.withPlatformString { chown($0, Self.nobody, Self.nobody) } == 0)
     let job = await web.schedule(host.job)
-    try await host.run(at: web) {
-      try await web.end(of: job)
-    } check: { end in
+    try await host.run(nobody, at: web) { _ in
+      let end = try await web.end(of: job)
       #expect(end?.result == "passed", "\(end?.reason ?? "")")
     }
     await web.stop()
-  }
-}
-
-/// A host whose worker runs as a user without rights, and whose folders are root's.
-private struct ForeignHost {
-  /// nobody.
-  static let user: UInt32 = 65534
-
-  let folder: TemporaryFolder
-  var pool: FilePath { folder.path.appending("openqa/pool/1") }
-
-  init() throws {
-    folder = try TemporaryFolder()
-    #expect(folder.path.withPlatformString { chmod($0, 0o755) } == 0)
-    for name in ["openqa/pool/1", "openqa/share/tests/lab/needles", "openqa/share/factory"] {
-      try Files.makeDirectory(folder.path.appending(name))
-    }
-    // The build's folder need not be everybody's.
-    let built = FilePath(try Workbench.fakeIsotovideo).removingLastComponent()
-    for name in ["worker-agent", "fake-isotovideo"] {
-      try FileManager.default.copyItem(
-        atPath: built.appending(name).string, toPath: folder.path.appending(name).string)
-    }
-  }
-
-  var job: [String: JSON] {
-    [
-      "DISTRI": "lab", "VERSION": "1", "TEST": "basic", "ARCH": "x86_64", "WORKER_CLASS": "test",
-      "FAKE_ISOTOVIDEO_SCENARIO": .string(BadInputTests.module),
-      "ISOTOVIDEO": .string("exec '\(folder.path.appending("fake-isotovideo"))' -d"),
-    ]
-  }
-
-  /// Runs the worker until `body` has returned; it has to end with 0 then. Returns what it has logged.
-  @discardableResult
-  func run<Value: Sendable>(
-    at web: LocalServer, until body: () async throws -> Value, check: (Value) throws -> Void
-  ) async throws -> String {
-    let workers = "[global]\nHOST = \(web.url)\nWORKER_CLASS = test\nWORKER_HOSTNAME = 127.0.0.1\n"
-    try Files.replace(folder.path.appending("workers.ini"), with: Array(workers.utf8))
-    let log = folder.path.appending("log")
-    let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
-    let command = Command(
-      "setpriv",
-      arguments: [
-        "--reuid=\(ForeignHost.user)", "--regid=\(ForeignHost.user)", "--clear-groups",
-        folder.path.appending("worker-agent").string,
-      ],
-      environment: ["PATH": path, "OPENQA_CONFIG": folder.path.string, "OPENQA_BASEDIR": folder.path.string],
-      workingDirectory: "/")
-    let tree = ProcessTree(command, output: log)
-    async let exit = tree.run()
-    let value = try await body()
-    await tree.stop(grace: .seconds(30))
-    let text = String(decoding: try Files.read(log) ?? [], as: UTF8.self)
-    #expect(try await exit == .status(0), "\(text)")
-    try check(value)
-    return text
   }
 }

@@ -67,7 +67,7 @@ final class Workbench: Sendable {
 
   /// Each slot has ports of its own, below those that the system gives away.
   private static let instances = Guarded(Int.random(in: 100...900))
-  private static func newInstance() -> Int {
+  static func newInstance() -> Int {
     instances.withLock { number in
       number += 1
       return number
