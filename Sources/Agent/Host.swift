@@ -27,7 +27,7 @@ package struct Host: Sendable {
     let pools = try settings.map { try Pool($0.pool) }
     async let versions = Host.interfaceVersions(of: settings, pools: pools, environment: environment)
     async let knowledge = HostFacts.find(environment: environment)
-    http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent"))
+    http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent/\(Version.current)"))
     let webSockets = try WebSocketClient()
     let facts = try await knowledge
     var slots: [Slot] = []

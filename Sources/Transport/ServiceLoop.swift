@@ -21,6 +21,8 @@ final class ServiceLoop: SerialExecutor {
 
   /// What connections must have in common to share libwebsockets' configuration object.
   struct VirtualHost: Hashable {
+    /// Whether it is for TLS: only then are the system's certificates loaded, which takes time and megabytes.
+    var isSecure = false
     /// A file of PEM certificates to trust besides the system's.
     var caFile: String?
     /// `[user:password@]address:port`.
@@ -187,7 +189,7 @@ final class ServiceLoop: SerialExecutor {
     var info = lws_context_creation_info()
     info.port = CONTEXT_PORT_NO_LISTEN
     info.protocols = protocols
-    info.options = UInt64(LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT)
+    if virtualHost.isSecure { info.options = UInt64(LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT) }
     info.vhost_name = protocolName
     // No `extensions`: with permessage-deflate negotiated, the first pong makes 4.1 spin.
     let caFile = virtualHost.caFile.map { strdup($0) } ?? nil

@@ -1,6 +1,6 @@
 import Agent
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import UnixSignals
 
 /// `worker-agent run`: a slot at work.

@@ -1,4 +1,5 @@
 import Foundation
+import ProcessTree
 import Support
 import SystemPackage
 import Testing
@@ -9,11 +10,22 @@ final class AgentProcess: Sendable {
   private let end: Latch<Int32>
 
   /// Starts a slot of a workbench. What it logs is appended to `log`.
-  init(_ bench: Workbench, program: String? = nil, log: FilePath) throws {
+  convenience init(_ bench: Workbench, log: FilePath) throws {
+    let program = try Workbench.program("worker-agent")
+    let arguments = ["--instance", "\(bench.instance)", "--isotovideo", try Workbench.program("fake-isotovideo")]
+    try self.init(
+      Command(
+        program, arguments: arguments, environment: bench.environment.merging(bench.processEnvironment) { $1 },
+        workingDirectory: "/"),
+      log: log)
+  }
+
+  /// Starts a program.
+  init(_ command: Command, log: FilePath) throws {
     let process = Process()
-    process.executableURL = URL(filePath: try program ?? Workbench.program("worker-agent"))
-    process.arguments = ["--log-format", "json", "--instance", "\(bench.instance)", "--isotovideo", try Workbench.program("fake-isotovideo")]
-    process.environment = bench.environment.merging(bench.processEnvironment) { $1 }
+    process.executableURL = URL(filePath: command.executable)
+    process.arguments = command.arguments
+    process.environment = command.environment
     try Files.append([], to: log)
     let handle = try #require(FileHandle(forWritingAtPath: log.string))
     try handle.seekToEnd()
