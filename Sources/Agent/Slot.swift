@@ -35,6 +35,8 @@ package actor Slot {
     case jobEnding
     case jobEnded
     case availability(String?)
+    /// Asks whether the mailbox is looked into.
+    case errand(@Sendable () -> Void)
   }
 
   /// How long an obstacle stays before it is looked at again.
@@ -47,6 +49,8 @@ package actor Slot {
   private let outbox: AsyncStream<Happening>.Continuation
   private var state: SlotState
   private var workerIDs: [Int: Int64] = [:]
+  /// The web UIs that have been asked to take this worker.
+  private var tried: Set<Int> = []
   private var stopJob: Latch<StopReason>?
   private var lock: FileLock?
 
@@ -83,6 +87,7 @@ package actor Slot {
       }
       group.addTask { await self.watchAvailability() }
       for await happening in inbox {
+        defer { context.report(condition) }
         guard let event = await event(for: happening) else { continue }
         for action in state.handle(event) {
           if case .start(let job, let webUI) = action {
@@ -103,10 +108,20 @@ package actor Slot {
     return state.hasWebUI ? .asked : .noWebUI
   }
 
+  /// Lets the slot run `body` when it comes to it: whether it does tells whether the slot goes on.
+  nonisolated func submit(_ body: @escaping @Sendable () -> Void) { outbox.yield(.errand(body)) }
+
+  private var condition: SlotCondition {
+    SlotCondition(
+      isRegistered: tried.count == sessions.count, phase: state.phase, isStopping: state.isStopping,
+      unavailability: state.unavailability)
+  }
+
   private func event(for happening: Happening) async -> SlotState.Event? {
     switch happening {
     case .session(let webUI, .connected(let workerID)):
       workerIDs[webUI] = workerID
+      tried.insert(webUI)
       return nil
     case .session(let webUI, .message(let message)):
       return switch message {
@@ -116,8 +131,16 @@ package actor Slot {
       case .incompatible: .incompatible(webUI: webUI)
       case .info, .answer: nil
       }
-    case .session(let webUI, .disabled): return .disabled(webUI: webUI)
-    case .session(_, .lost), .session(_, .malformed): return nil
+    case .session(let webUI, .disabled):
+      tried.insert(webUI)
+      return .disabled(webUI: webUI)
+    case .session(let webUI, .lost):
+      tried.insert(webUI)
+      return nil
+    case .session(_, .malformed): return nil
+    case .errand(let body):
+      body()
+      return nil
     case .command(.stop): return .stop
     case .command(.kill): return .kill
     case .command(.finish): return .finish

@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
 import Foundation
+import Support
 import UnixSignals
 
 /// `worker-agent run`: a slot at work.
@@ -31,7 +32,8 @@ struct Run: AsyncParsableCommand {
     let settings = try options.settings()
     let environment = ProcessInfo.processInfo.environment
     let output = try LogOutput.standard(logFormat, environment: environment)
-    let agent = try await Host([settings], environment: environment, output: output)
+    let agent = try await Host(
+      [settings], environment: environment, output: output, notifier: ServiceNotifier(environment: environment))
     let wasAsked = try await withThrowingTaskGroup(of: Bool?.self) { group in
       let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
       group.addTask {
