@@ -39,6 +39,8 @@ package actor Slot {
     case availabilityDue
     /// No other agent uses the pool, or it cannot be used at all.
     case poolFound
+    /// Asks whether the mailbox is looked into.
+    case errand(@Sendable () -> Void)
   }
 
   /// How long an obstacle stays before it is looked at again.
@@ -52,6 +54,8 @@ package actor Slot {
   private var state: SlotState
   /// The slot's number at each web UI, since its session was connected first.
   private let workerIDs: [Latch<Int64>]
+  /// The web UIs that have been asked to take this worker.
+  private var tried: Set<Int> = []
   private var stopJob: Latch<StopReason>?
   /// Keeps other agents from this pool, and of ours the one that was here before.
   private var agentLock: FileLock?
@@ -87,6 +91,7 @@ package actor Slot {
       }
       group.addTask { await self.waitForPool() }
       for await happening in inbox {
+        defer { context.report(condition) }
         if case .poolFound = happening { await begin(in: &group) }
         for event in await events(for: happening) {
           for action in state.handle(event) { await perform(action, in: &group) }
@@ -129,11 +134,21 @@ package actor Slot {
     }
   }
 
+  /// Lets the slot run `body` when it comes to it: whether it does tells whether the slot goes on.
+  nonisolated func submit(_ body: @escaping @Sendable () -> Void) { outbox.yield(.errand(body)) }
+
+  private var condition: SlotCondition {
+    SlotCondition(
+      isRegistered: tried.count == sessions.count, phase: state.phase, isStopping: state.isStopping,
+      unavailability: state.unavailability)
+  }
+
   /// What a happening means to ``SlotState``.
   private func events(for happening: Happening) async -> [SlotState.Event] {
     switch happening {
     case .session(let webUI, .connected(let workerID)):
       workerIDs[webUI].open(with: workerID)
+      tried.insert(webUI)
       return []
     case .session(let webUI, .message(let message)):
       return switch message {
@@ -143,8 +158,16 @@ package actor Slot {
       case .incompatible: [.incompatible(webUI: webUI)]
       case .info, .answer: []
       }
-    case .session(let webUI, .disabled): return [.disabled(webUI: webUI)]
-    case .session(_, .lost), .session(_, .malformed), .poolFound: return []
+    case .session(let webUI, .disabled):
+      tried.insert(webUI)
+      return [.disabled(webUI: webUI)]
+    case .session(let webUI, .lost):
+      tried.insert(webUI)
+      return []
+    case .session(_, .malformed), .poolFound: return []
+    case .errand(let body):
+      body()
+      return []
     case .command(.stop): return [.stop]
     case .command(.kill): return [.kill]
     case .command(.finish): return [.finish]

@@ -22,6 +22,8 @@ struct SlotContext: Sendable {
   /// The agent's own, which backends get, with the mark of this pool.
   var environment: [String: String]
   var clock: any Clock<Duration> & Sendable
+  /// Hears what the slot is at, after all that happens to it.
+  var report: @Sendable (SlotCondition) -> Void = { _ in }
 
   var logger: Logger { log.logger() }
 

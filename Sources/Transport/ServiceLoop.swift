@@ -10,6 +10,7 @@ import Support
 final class ServiceLoop: SerialExecutor {
   private struct State {
     var jobs: [UnownedJob] = []
+    var errands: [@Sendable () -> Void] = []
     var thread: pthread_t?
   }
 
@@ -82,12 +83,14 @@ final class ServiceLoop: SerialExecutor {
     state.withLock { $0.thread = pthread_self() }
     while true {
       // Emptied after every return of lws_service, whatever woke it.
-      let jobs = state.withLock { state in
-        let jobs = state.jobs
+      let (jobs, errands) = state.withLock { state in
+        let work = (state.jobs, state.errands)
         state.jobs = []
-        return jobs
+        state.errands = []
+        return work
       }
       for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
+      for errand in errands { errand() }
       lws_service(context, 0)
       _ = Self.takeLog()
     }
@@ -111,6 +114,12 @@ final class ServiceLoop: SerialExecutor {
       return state.jobs.count == 1
     }
     if isFirst { lws_cancel_service(context) }
+  }
+
+  /// Lets the thread run `body` in its next turn, without waiting for it.
+  func submit(_ body: @escaping @Sendable () -> Void) {
+    state.withLock { $0.errands.append(body) }
+    lws_cancel_service(context)
   }
 
   func checkIsolated() { precondition(isIsolatingCurrentContext() == true, "not on the websocket thread") }

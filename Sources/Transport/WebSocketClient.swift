@@ -30,6 +30,9 @@ public final class WebSocketClient: Sendable {
     }
   }
 
+  /// Lets the process's WebSocket thread run `body` in its next turn: whether it does tells whether the thread goes on.
+  public func submit(_ body: @escaping @Sendable () -> Void) { loop.submit(body) }
+
   private func connect(_ request: WebSocketRequest, _ endpoint: Endpoint) async throws -> WebSocketConnection {
     var failure = TransportError(.resolve, "\(endpoint.description): the name has no address")
     for route in try await routes(to: endpoint, caFile: request.caFile) {

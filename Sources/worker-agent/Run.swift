@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
 import FoundationEssentials
+import Support
 import UnixSignals
 
 /// `worker-agent run`: a slot at work.
@@ -33,7 +34,8 @@ struct Run: AsyncParsableCommand {
     let environment = ProcessInfo.processInfo.environment
     let output = try LogOutput.standard(logFormat, environment: environment)
     let handover = Handover()
-    let agent = try await Host([settings], environment: environment, output: output)
+    let agent = try await Host(
+      [settings], environment: environment, output: output, notifier: ServiceNotifier(environment: environment))
     let wasAsked = try await withThrowingTaskGroup(of: Bool?.self) { group in
       let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
       group.addTask {

@@ -99,11 +99,12 @@ final class Workbench: Sendable {
   /// - Returns: whether the host ended because it was asked to.
   @discardableResult
   func run(
-    stopsHost: Bool = true, _ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void
+    notifier: ServiceNotifier? = nil, stopsHost: Bool = true,
+    _ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void
   ) async throws -> Bool {
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
     let host = try await Host(
-      [settings], environment: environment, output: log.output, shareLane: shareLane)
+      [settings], environment: environment, output: log.output, notifier: notifier, shareLane: shareLane)
     async let end = host.run(commands)
     let result: Result<Void, any Error>
     do { result = .success(try await body(feed)) } catch { result = .failure(error) }
