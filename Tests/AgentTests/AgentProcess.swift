@@ -23,8 +23,9 @@ final class AgentProcess: Sendable {
   /// Starts a program.
   init(_ command: Command, log: FilePath) throws {
     let process = Process()
-    process.executableURL = URL(filePath: command.executable)
-    process.arguments = command.arguments
+    // Which looks for it in PATH, and becomes it.
+    process.executableURL = URL(filePath: "/usr/bin/env")
+    process.arguments = [command.executable] + command.arguments
     process.environment = command.environment
     try Files.append([], to: log)
     let handle = try #require(FileHandle(forWritingAtPath: log.string))

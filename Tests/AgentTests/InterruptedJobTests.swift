@@ -45,8 +45,9 @@ struct InterruptedJobTests {
     /// Processes that belong to the pool.
     var processes: [Leftover] { Leftovers.find(mark: "WORKER_AGENT_POOL=\(bench.pool)") }
 
-    func supervisor() throws -> Int32 {
-      try #require(processes.first { $0.command.contains("job-supervisor") }?.pid)
+    func supervisor() async throws -> Int32 {
+      guard case .running(let tree) = try await Supervisor.find(in: state) else { throw CancellationError() }
+      return tree.identity.pid
     }
 
     /// The slot is free, and shows it.
@@ -78,7 +79,7 @@ struct InterruptedJobTests {
   @Test("the supervisor is killed")
   func supervisorKilled() async throws {
     let scene = try await Scene()
-    kill(try scene.supervisor(), SIGKILL)
+    kill(try await scene.supervisor(), SIGKILL)
     let end = try await scene.bench.end(of: scene.job)
     #expect(end.result == "incomplete" && end.reason == "died: terminated prematurely, see log output for details")
     #expect(end.files.contains("autoinst-log.txt"))
@@ -89,7 +90,7 @@ struct InterruptedJobTests {
   @Test("agent and supervisor are killed", arguments: [[], ["socket"], ["state"], ["socket", "state"]])
   func bothKilled(removed: [String]) async throws {
     var scene = try await Scene()
-    kill(try scene.supervisor(), SIGKILL)
+    kill(try await scene.supervisor(), SIGKILL)
     try await scene.kill()
     for name in removed { try Files.remove(scene.state.appending(name)) }
     // Without a trace of its backend, a job begins anew.

@@ -169,6 +169,11 @@ struct LocalServerTests {
       _ = try await bench.post("workers?\(Self.worker)&job_id=\(id)")
       #expect(await bench.web.job(id)?.state == .assigned)
       _ = try await bench.post("workers?\(Self.worker)")
+      #expect(await bench.web.job(id)?.state == .scheduled, "not begun, so it can go to another worker")
+      try await socket.send(#"{"type":"worker_status","status":"free"}"#)
+      while let text = await messages.next(), !text.contains("grab_job") {}
+      _ = try await bench.post("jobs/\(id)/status", json: ["status": ["worker_id": 1, "setup": 1]])
+      _ = try await bench.post("workers?\(Self.worker)")
       let end = try await bench.web.end(of: id)
       #expect(end?.result == "incomplete" && end?.reason?.hasPrefix("abandoned: ") == true)
       await socket.close()

@@ -40,7 +40,8 @@ struct HTTPCancellationTests {
   @Test func aCancelledRequestClosesItsConnection() async throws {
     let ended = EventCounter()
     let server = try ScriptedServer { connection in
-      _ = try connection.readRequest()
+      // Cancelled as soon as it is connected, it may never have been sent.
+      _ = try? connection.readRequest()
       connection.drain()
       ended.increment()
     }
