@@ -11,7 +11,7 @@ struct SlotCondition: Sendable, Hashable, CustomStringConvertible {
   /// A few words, such as `job 12`.
   var description: String {
     switch phase {
-    case .idle: unavailability.map { "broken: \($0)" } ?? "idle"
+    case .idle: unavailability.map { "broken: \($0)" } ?? (isRegistered ? "idle" : "registers")
     case .busy(let job, _): isStopping ? "job \(job), the last" : "job \(job)"
     case .finishing: "cleans up after a job"
     case .ended: "ended"

@@ -33,9 +33,9 @@ struct Run: AsyncParsableCommand {
     let settings = try options.settings()
     let environment = ProcessInfo.processInfo.environment
     let output = try LogOutput.standard(logFormat, environment: environment)
-    let handover = Handover()
-    let agent = try await Host(
-      [settings], environment: environment, output: output, notifier: ServiceNotifier(environment: environment))
+    let notifier = ServiceNotifier(environment: environment)
+    let handover = Handover(notifier: notifier)
+    let agent = try await Host([settings], environment: environment, output: output, notifier: notifier)
     let wasAsked = try await withThrowingTaskGroup(of: Bool?.self) { group in
       let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
       group.addTask {
