@@ -1,4 +1,4 @@
-internal import Foundation
+internal import FoundationEssentials
 internal import Support
 
 /// The server's proof that it read the client's handshake (RFC 6455, 4.2.2).
