@@ -64,13 +64,10 @@ static void identify(void) {
 }
 
 static int take_signals(void) {
-  sigset_t all, ours;
+  sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL);
-  sigemptyset(&ours);
-  sigaddset(&ours, SIGCHLD);
-  sigaddset(&ours, SIGTERM);
-  return signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
+  return signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 static void remove_files(bool all) {
@@ -110,25 +107,24 @@ static int begin(void) {
 /// Returns when there is nothing left to do.
 static void supervise(int signals) {
   struct pollfd polled[CLIENTS + 2] = {{.fd = signals, .events = POLLIN}};
-  bool more = true, told = false, survives = false, ends = false;
+  bool more = true, told = false, ends = false, tried = false;
   int64_t alone_until = INT64_MAX; // the orphan's limit
   for (;;) {
-    if (poll_clients(polled + 1)) alone_until = INT64_MAX;
+    if (poll_clients(polled + 1)) alone_until = INT64_MAX, tried &= ends;
     else if (alone_until == INT64_MAX) alone_until = now_ms() + job.orphan_limit;
-    int64_t left = more ? 0 : (is_stopping() ? stop_deadline() : alone_until) - now_ms();
+    int64_t left = more ? 0 : (stop_deadline() < INT64_MAX ? stop_deadline() : alone_until) - now_ms();
     if (poll(polled, CLIENTS + 2, left > 1 << 30 ? 1 << 30 : left < 0 ? 0 : (int)left) < 0) continue;
     for (struct signalfd_siginfo info; read(signals, &info, sizeof info) > 0;) ends |= info.ssi_signo == SIGTERM;
     more = reap();
     if (job.ended && !told) told = write_state() || errno; // a full disk does not keep us from telling clients
     serve_clients(polled + 1);
     enum outcome outcome = advance_stop();
-    survives = outcome == TREE_SURVIVES || (survives && !is_stopping());
     if (job.released && job.gone) return;
     tell_clients(outcome);
-    if (!is_stopping() && (ends || now_ms() >= alone_until)) {
-      if (job.gone || survives) return;
-      stop_tree(ORPHAN_GRACE);
-    }
+    if (stop_deadline() < INT64_MAX || (!ends && now_ms() < alone_until)) continue;
+    if (job.gone || tried) return; // somebody survives, as the state file does
+    tried = true;
+    stop_tree(ORPHAN_GRACE);
   }
 }
 
@@ -152,7 +148,6 @@ int main(int count, char **arguments) {
   close(ends[pid > 0]);
   if (pid > 0) _exit(pass_on(ends[0]));
   report = ends[1];
-  signal(SIGPIPE, SIG_IGN);
   supervise(begin());
   remove_files(job.released);
   tell_clients(TREE_GONE);

@@ -15,8 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum {
   PROTOCOL = 1,          // of socket and state file
   SURVIVOR_LIMIT = 5000, // ms after SIGKILL; who is left then is named
@@ -61,8 +59,7 @@ void remove_cgroup(void);
 const char *start_leader(int cgroup); // null, or what went wrong: see errno
 bool reap(void);                      // whether there may be more to reap
 void stop_tree(int64_t grace);        // joins a stop that goes on, and can shorten its grace
-bool is_stopping(void);
-int64_t stop_deadline(void);          // when advance_stop has to be called at the latest
+int64_t stop_deadline(void);          // when advance_stop has to be called at the latest; INT64_MAX: nothing stops
 enum outcome { NOTHING_NEW, TREE_GONE, TREE_SURVIVES } advance_stop(void); // gone, once it is, for good
 
 // clients.c: the socket

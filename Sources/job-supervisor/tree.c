@@ -97,9 +97,7 @@ void stop_tree(int64_t grace) {
   signal_session(SIGCONT);
 }
 
-bool is_stopping(void) { return phase != IDLE; }
-
-int64_t stop_deadline(void) { return deadline; }
+int64_t stop_deadline(void) { return phase == IDLE ? INT64_MAX : deadline; }
 
 enum outcome advance_stop(void) {
   int number = SIGKILL;
