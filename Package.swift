@@ -9,6 +9,9 @@ let swiftSettings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// A program in C without Swift's start-up code and shared libraries.
+let cProgram: [LinkerSetting] = [.unsafeFlags(["-nostartfiles", "-static-stdlib"])]
+
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
@@ -35,7 +38,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 let package = Package(
   name: "worker-agent",
   products: [
-    .executable(name: "worker-agent", targets: ["worker-agent"])
+    .executable(name: "worker-agent", targets: ["worker-agent"]),
+    .executable(name: "job-supervisor", targets: ["job-supervisor"]),
   ],
   dependencies: [
     // Flags: completions and help for free.
@@ -47,7 +51,7 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     // Helper programs.
-    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
   ],
   // The floors of ARCHITECTURE.md, lowest first: a target depends on lower floors only. `scripts/check-imports` holds
   // the sources to the same table.
@@ -57,6 +61,8 @@ let package = Package(
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CWebSockets", pkgConfig: "libwebsockets", providers: [.apt(["libwebsockets-dev"])]),
     .target(name: "CLinux"),
+    // The parent of a job's processes: a program of its own, so that it outlives the agent.
+    .executableTarget(name: "job-supervisor", linkerSettings: cProgram),
 
     // Floor 1: generic. Support is its ground; the others know only Support.
     library("Support", ["CCrypto", "CLinux", systemPackage]),
@@ -114,6 +120,7 @@ let package = Package(
       exclude: ["README.md"],
       swiftSettings: swiftSettings
     ),
+    .executableTarget(name: "tree-maker", path: "Tests/tree-maker", linkerSettings: cProgram),
     .testTarget(
       name: "FakeIsotovideoTests",
       dependencies: ["Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
@@ -122,7 +129,10 @@ let package = Package(
     ),
     tests("Support", []),
     tests("HTTPServer", [nioCore, nioPosix]),
-    tests("ProcessTree", []),
+    tests(
+      "ProcessTree", ["CLinux", "Support", "job-supervisor", "tree-maker", systemPackage],
+      resources: [.copy("Fixtures")]
+    ),
     tests("Transport", ["HTTPServer", systemPackage]),
     tests("OpenQAProtocol", [], resources: [.copy("Fixtures")]),
     tests("Configuration", [systemPackage]),
@@ -143,8 +153,8 @@ let package = Package(
     tests(
       "Agent",
       [
-        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", logging,
-        systemPackage,
+        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "ProcessTree", "Support",
+        "fake-isotovideo", logging, systemPackage,
       ]
     ),
     tests(

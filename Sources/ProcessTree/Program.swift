@@ -1,6 +1,7 @@
+import Glibc
 import Subprocess
 import Support
-import SystemPackage
+public import SystemPackage
 
 /// Small programs that are asked something and answer on their standard output.
 public enum Program {
@@ -9,17 +10,56 @@ public enum Program {
   ///   - limit: how long it may take; it is killed after that.
   /// - Throws: ``ProcessError`` if it cannot be started, fails, takes too long or prints more than a megabyte.
   public static func output(of command: Command, limit: Duration) async throws -> String {
+    try await output(of: command, input: nil, limit: limit, acceptsFailure: false)
+  }
+
+  /// Runs a program in a session of its own, with its output appended to `file`, and waits for its end. Cancelling kills
+  /// the session's first process group.
+  /// - Throws: ``ProcessError`` if it cannot be started; `CancellationError`.
+  public static func run(_ command: Command, appendingTo file: FilePath) async throws -> ProcessExit {
+    let running = Guarded<pid_t?>(nil)
+    var options = PlatformOptions()
+    options.createSession = true
+    do {
+      let log = try FileDescriptor.open(
+        file, .writeOnly, options: [.create, .append, .closeOnExec], permissions: FilePermissions(rawValue: 0o644))
+      defer { running.withLock { $0 = nil } }
+      return try await withTaskCancellationHandler {
+        let result = try await Subprocess.run(
+          command.subprocessExecutable,
+          arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
+          workingDirectory: command.workingDirectory, platformOptions: options, input: .none,
+          output: .fileDescriptor(log, closeAfterSpawningProcess: true), error: .combinedWithOutput
+        ) { execution in
+          running.withLock { $0 = execution.processIdentifier.value }
+          if Task.isCancelled { kill(-execution.processIdentifier.value, SIGKILL) }
+        }
+        try Task.checkCancellation()
+        return ProcessExit(result.terminationStatus)
+      } onCancel: {
+        // The library kills the leader alone.
+        running.withLock { if let leader = $0 { _ = kill(-leader, SIGKILL) } }
+      }
+    } catch {
+      try Task.checkCancellation()
+      throw ProcessError("cannot run \(command.executable): \(error)")
+    }
+  }
+
+  /// - Parameters:
+  ///   - input: an open file to be its standard input; nothing if it is nil.
+  ///   - acceptsFailure: whether what it says counts even if its exit status is not 0.
+  static func output(
+    of command: Command, input: FileDescriptor?, limit: Duration, acceptsFailure: Bool
+  ) async throws -> String {
     try await withThrowingTaskGroup(of: String.self) { group in
       group.addTask {
         do {
-          let result = try await Subprocess.run(
-            command.subprocessExecutable,
-            arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
-            workingDirectory: command.workingDirectory, input: .none,
-            output: .string(limit: 1 << 20), error: .discarded)
-          let exit = ProcessExit(result.terminationStatus)
-          guard exit.isSuccess else { throw ProcessError("\(command.executable) failed with exit status \(exit)") }
-          return result.standardOutput
+          let (exit, text) = try await ask(command, input: input)
+          guard exit.isSuccess || acceptsFailure else {
+            throw ProcessError("\(command.executable) failed with exit status \(exit)")
+          }
+          return text
         } catch let error as ProcessError {
           throw error
         } catch {
@@ -34,5 +74,18 @@ public enum Program {
       guard let text = try await group.next() else { throw CancellationError() }
       return text
     }
+  }
+
+  private static func ask(_ command: Command, input: FileDescriptor?) async throws -> (ProcessExit, String) {
+    func run(_ input: some InputProtocol) async throws -> (ProcessExit, String) {
+      let result = try await Subprocess.run(
+        command.subprocessExecutable,
+        arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
+        workingDirectory: command.workingDirectory, input: input,
+        output: .string(limit: 1 << 20), error: .discarded)
+      return (ProcessExit(result.terminationStatus), result.standardOutput)
+    }
+    guard let input else { return try await run(.none) }
+    return try await run(.fileDescriptor(input, closeAfterSpawningProcess: false))
   }
 }

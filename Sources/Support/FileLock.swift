@@ -27,5 +27,17 @@ public final class FileLock: Sendable {
     _ = try? handle.writeAll(Array("\(getpid())\n".utf8))
   }
 
+  /// Takes over a descriptor of a file that is locked through it, as another process handed it over.
+  /// - Throws: ``FileError``; `EAGAIN` if the lock is somebody else's. The descriptor is closed then.
+  public init(adopting descriptor: FileDescriptor) throws(FileError) {
+    handle = descriptor
+    // For the open file that has the lock already this changes nothing.
+    let code = clinux_lock_file(descriptor.rawValue)
+    if code != 0 { throw FileError("lock", "a descriptor", Errno(rawValue: code)) }
+  }
+
+  /// The open file, as long as this object is there: a process that it is given to has the lock as well.
+  public var descriptor: FileDescriptor { handle }
+
   deinit { try? handle.close() }
 }

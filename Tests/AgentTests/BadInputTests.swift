@@ -15,7 +15,7 @@ struct BadInputTests {
 
   /// A backend's command line that does something before or after the backend's own run.
   static func isotovideo(before: String = ":", after: String = ":") throws -> JSON {
-    .string("\(before)\n'\(try Workbench.fakeIsotovideo)' -d || exit\n\(after)\nexit 0")
+    .string("\(before)\n'\(try Workbench.program("fake-isotovideo"))' -d || exit\n\(after)\nexit 0")
   }
 
   /// The slot is as good as new: it runs a job to its end.
@@ -171,7 +171,7 @@ struct BadInputTests {
       #expect(try bench.arrived(job.id, "autoinst-log.txt")?.contains("[error] ") == true)
       try await takesNext(bench)
     }
-    #expect(try Files.names(in: bench.pool) == [".locked"])
+    #expect(try Files.names(in: bench.pool) == [".locked", ".supervisor"])
     #expect(Files.exists(bench.share.appending("tests/lab/needles")) && Files.exists(bench.pool))
   }
 

@@ -1,4 +1,9 @@
 #pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/types.h>
+
 // The Linux calls that Swift cannot import: variadic ones, and those that glibc hides behind feature macros.
 
 /// Names the calling thread; the kernel keeps the first 15 bytes.
@@ -7,7 +12,32 @@ void clinux_set_thread_name(const char *name);
 /// Adds to the calling thread's nice value (on Linux it belongs to the thread).
 void clinux_add_niceness(int increment);
 
+/// Runs another program in this process's place, with this environment: no descriptor but 0 to 2 reaches it, no signal is
+/// ignored or blocked. Returns an errno value if that cannot be done; signals have their default effects then.
+int clinux_replace_process(const char *path, char *const arguments[]);
+
 /// Takes a write lock on the whole of an open file without waiting, held by the open file description (F_OFD_SETLK): it
 /// stays through `fork` and ends with the last copy of the descriptor. Returns 0, or an errno value: EAGAIN if another
 /// lock, POSIX locks included, is in the way.
 int clinux_lock_file(int descriptor);
+
+/// Connects to the Unix stream socket `name` in `folder`, whose path may be longer than a socket's address. Returns a
+/// descriptor that does not block, or a negative errno value.
+int clinux_connect(const char *folder, const char *name);
+
+/// Who listened on the other side of a connection. Returns 0 or an errno value.
+int clinux_peer(int socket, pid_t *process, uid_t *user);
+
+/// Like `recv` without waiting; `descriptor` becomes one that came with the bytes, or -1.
+ssize_t clinux_receive(int socket, void *bytes, size_t room, int *descriptor);
+
+/// A descriptor of the process `pid` (a pidfd: it stays that process's if the number is used again), or a negative errno
+/// value.
+int clinux_open_process(pid_t pid);
+
+/// Sends a signal to the process of such a descriptor. Returns 0 or an errno value.
+int clinux_signal_process(int process, int number);
+
+/// Whether the environment that a process was started with has `entry`, `NAME=VALUE`. In C since it is asked of every
+/// process there is, some of which may fork faster than they can be looked at.
+bool clinux_environment_has(pid_t pid, const char *entry);

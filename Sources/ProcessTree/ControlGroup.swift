@@ -1,0 +1,31 @@
+import Support
+public import SystemPackage
+
+/// Control groups of version 2.
+public enum ControlGroup {
+  /// The folder of this process's own group, nil if the system has none. Besides the unified hierarchy, the hybrid one is
+  /// understood, where version 2 is mounted beside version 1.
+  public static var own: FilePath? {
+    guard let group = lines("/proc/self/cgroup").first(where: { $0.hasPrefix("0::/") })?.dropFirst(3) else {
+      return nil
+    }
+    // ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS [TAG]... - TYPE SOURCE OPTIONS
+    for line in lines("/proc/self/mountinfo") where line.contains(" - cgroup2 ") {
+      let fields = line.split(separator: " ")
+      guard fields.count > 5, let below = relative(group, to: fields[3]) else { continue }
+      return FilePath(String(fields[4])).appending(FilePath(below).components)
+    }
+    return nil
+  }
+
+  private static func lines(_ path: FilePath) -> [Substring] {
+    String(decoding: (try? Files.read(path)) ?? [], as: UTF8.self).split(separator: "\n")
+  }
+
+  /// A container can see a part of the hierarchy only, `root`.
+  private static func relative(_ group: Substring, to root: Substring) -> String? {
+    if root == "/" { return String(group.dropFirst()) }
+    guard group == root || group.hasPrefix(root + "/") else { return nil }
+    return String(group.dropFirst(root.count + 1))
+  }
+}

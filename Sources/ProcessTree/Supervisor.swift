@@ -1,0 +1,145 @@
+import Glibc
+import Subprocess
+public import Support
+public import SystemPackage
+
+/// How supervisors are started: programs that each are the parent of one tree of processes, outlive this one, and can be
+/// found again.
+public struct Supervisor: Sendable {
+  /// The file of job-supervisor.
+  public var program: FilePath
+  /// Of the programs that are started.
+  public var niceness = 0
+  /// The control group (version 2) below which each tree gets its own, if it can be made; nil: none.
+  public var cgroupParent: FilePath?
+  /// How long a tree goes on that nobody asks for.
+  public var orphanLimit = Duration.seconds(15 * 60)
+  /// The environment variable that tells a tree's processes from all others. If a command does not set it, each start makes
+  /// up a value.
+  public var markName = "SUPERVISED_TREE"
+
+  /// Supervisors by `program`, with trees in groups below this process's own.
+  public init(program: FilePath = Supervisor.installed, cgroupParent: FilePath? = ControlGroup.own) {
+    (self.program, self.cgroupParent) = (program, cgroupParent)
+  }
+
+  /// job-supervisor beside the running program or, if it is not there, where packages install it.
+  public static let installed: FilePath = {
+    let own = (Files.linkTarget("/proc/self/exe") ?? "/").removingLastComponent()
+    let folders = [own, own.removingLastComponent().appending("libexec"), "/usr/libexec", "/usr/lib"]
+    let places = folders.map { $0.appending("job-supervisor") }
+    return places.first(where: Files.exists) ?? places[0]
+  }()
+
+  /// Starts a program below a new supervisor.
+  /// - Parameters:
+  ///   - output: the file that standard output and error of the tree are appended to.
+  ///   - folder: where the supervisor's socket and state file are to be; an absolute path, made if it is not there.
+  ///   - lock: held by the supervisor as well, to its end.
+  /// - Throws: ``ProcessError`` if it cannot be started; `CancellationError`. Nothing runs then.
+  public func start(
+    _ command: Command, output: FilePath, folder: FilePath, lock: FileLock? = nil
+  ) async throws -> SupervisedTree {
+    var environment = command.environment
+    environment[markName] = environment[markName] ?? Supervisor.unique()
+    let mark = "\(markName)=\(environment[markName] ?? "")"
+    let place = ["--folder", folder.string, "--output", output.string, "--mark", mark]
+    let group = cgroupParent.map { ["--cgroup", $0.string] } ?? []
+    let rest = ["--niceness", "\(niceness)", "--orphan-limit", "\(orphanLimit / .seconds(1))"]
+    let start = Command(
+      program.string,
+      arguments: place + group + rest + (lock == nil ? [] : ["--lock"]) + ["--", command.file] + command.arguments,
+      environment: environment, workingDirectory: command.workingDirectory)
+    do {
+      let answer = try await Program.output(
+        of: start, input: lock?.descriptor, limit: .seconds(30), acceptsFailure: true)
+      guard answer.hasPrefix("ready ") else {
+        throw ProcessError("cannot start \(command.executable): \(answer.trimmingPrefix("error: ").trimmed)")
+      }
+      return try await SupervisedTree(in: folder, lane: IOLane(name: "supervisor"))
+    } catch {
+      await abandon(folder, mark: mark)
+      try Task.checkCancellation()
+      throw error
+    }
+  }
+
+  /// A supervisor that has noticed that nobody waits for it any more ends by itself; one that was quicker is ended here.
+  private func abandon(_ folder: FilePath, mark: String) async {
+    await uncancelled {
+      guard case .running(let tree)? = try? await Supervisor.find(in: folder), tree.record.mark == mark else { return }
+      _ = await tree.stop(grace: .zero)
+      await tree.release()
+    }
+  }
+
+  private static func unique() -> String {
+    (0..<2).map { _ in String(UInt64.random(in: 0 ... .max), radix: 36) }.joined()
+  }
+}
+
+extension Supervisor {
+  /// What an earlier process of ours left in a folder.
+  public enum Finding: Sendable {
+    /// Nothing.
+    case none
+    /// A supervisor that answers.
+    case running(SupervisedTree)
+    /// A supervisor that is gone or does not answer.
+    case ended(SupervisedEnd)
+  }
+
+  /// Looks for what an earlier process of ours has left in `folder`.
+  /// - Throws: ``ProcessError`` if whoever listens there is not understood; `FileError`, `IOLane.TimedOut`,
+  ///   `CancellationError`.
+  public static func find(in folder: FilePath) async throws -> Finding {
+    let lane = try IOLane(name: "supervisor")
+    // What others say of processes that are to be killed counts for nothing.
+    let isForeign = try await lane.run {
+      var status = stat()
+      return folder.withPlatformString { lstat($0, &status) } == 0 && status.st_uid != geteuid()
+    }
+    if isForeign { throw ProcessError("\(folder) belongs to another user") }
+    do {
+      return .running(try await SupervisedTree(in: folder, lane: lane))
+    } catch let error as FileError where [.connectionRefused, .noSuchFileOrDirectory].contains(error.errno) {
+      // Nobody listens.
+    } catch let silence as SupervisedTree.NoGreeting {
+      let isGone = try await lane.run { ProcessID.waitForEnd(of: silence.peer, limit: .seconds(2)) }
+      guard isGone else { throw ProcessError("the supervisor \(silence.peer) of \(folder) does not answer") }
+    }
+    let (isThere, state) = try await lane.run {
+      (Files.exists(folder.appending("socket")), try Files.read(folder.appending("state"), limit: 1 << 16))
+    }
+    guard isThere || state != nil else { return .none }
+    let record = SupervisorRecord(String(decoding: state ?? [], as: UTF8.self), separator: "\n")
+    return .ended(SupervisedEnd(folder: folder, record: record))
+  }
+}
+
+/// What a supervisor left that is gone.
+public struct SupervisedEnd: Sendable {
+  /// Where its files are.
+  public let folder: FilePath
+  let record: SupervisorRecord?
+
+  /// Which it was; nil if its state file is missing or not to be understood.
+  public var identity: SupervisedTree.Identity? { record?.identity }
+  /// How the program ended, nil if the supervisor did not live to see it.
+  public var exit: ProcessExit? { record?.exit }
+  /// Whether it was of the system that runs now; after a boot no process of its tree can be left.
+  public var isOfThisBoot: Bool { record?.identity.bootID == ProcessID.bootID }
+
+  /// Kills what is left of the tree and removes the supervisor's files. Cancelling does not end this.
+  @discardableResult
+  public func clear() async -> TreeEnd {
+    if let record, case .survivors(let left) = await Leftovers.end(record) { return .survivors(left) }
+    let folder = folder
+    await uncancelled {
+      _ = try? await IOLane(name: "supervisor").run {
+        for name in ["state", "state.new", "socket"] { try? Files.remove(folder.appending(name)) }
+      }
+    }
+    return .gone
+  }
+}

@@ -1,0 +1,144 @@
+import Glibc
+import Support
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import ProcessTree
+
+@Suite("Without its supervisor", .timeLimit(.minutes(1)))
+struct SupervisorLossTests {
+  /// A leader with a child in a session of its own.
+  static let script = "trap '' TERM; setsid sleep 1000 & echo up; while :; do sleep 1000; done"
+
+  func state(_ bench: Bench) -> FilePath { bench.folder.appending("state") }
+
+  func ended(_ bench: Bench) async throws -> SupervisedEnd {
+    guard case .ended(let end) = try await Supervisor.find(in: bench.folder) else { throw Unexpected("no end") }
+    return end
+  }
+
+  @Test("a tree is told to be lost, and what is left of it can be ended", arguments: Grouping.available)
+  func killed(_ grouping: Grouping) async throws {
+    let bench = try Bench(grouping: grouping)
+    let tree = try await bench.start(Self.script)
+    try await bench.says("up")
+    let group = try await tree.status().cgroup
+    kill(tree.identity.pid, SIGKILL)
+    await #expect(throws: SupervisorLost(identity: tree.identity, folder: bench.folder)) { try await tree.exit() }
+    await #expect(throws: SupervisorLost.self) { try await tree.status() }
+    // The leader dies with it.
+    let leader = tree.record.leader
+    while ProcessID(of: leader.pid) == leader { sched_yield() }
+    #expect(try await bench.left() != [])
+    #expect(await tree.stop(grace: .seconds(1)) == .gone)
+    #expect(try await bench.left() == [])
+    #expect(group.map { Files.exists($0) } != true)
+    await tree.release()
+    #expect(try Files.names(in: bench.folder) == [])
+  }
+
+  @Test("a moving tree is ended, too", arguments: Grouping.available)
+  func moving(_ grouping: Grouping) async throws {
+    let bench = try Bench(grouping: grouping)
+    let tree = try await bench.grow("moving", "2")
+    kill(tree.identity.pid, SIGKILL)
+    #expect(await tree.stop(grace: .zero) == .gone)
+    #expect(try await bench.left() == [])
+  }
+
+  @Test("a client that comes later finds what the state file says")
+  func found() async throws {
+    let bench = try Bench()
+    let identity = try await bench.start(Self.script).identity
+    try await bench.says("up")
+    kill(identity.pid, SIGKILL)
+    let end = try await ended(bench)
+    #expect(end.identity == identity && end.exit == nil && end.isOfThisBoot)
+    #expect(await end.clear() == .gone)
+    #expect(try await bench.left() == [])
+    guard case .none = try await Supervisor.find(in: bench.folder) else { throw Unexpected("something was left") }
+  }
+
+  @Test("the socket was deleted: who has a connection goes on, who comes later ends all of it")
+  func socketDeleted() async throws {
+    let bench = try Bench()
+    let tree = try await bench.start(Self.script)
+    try await bench.says("up")
+    try Files.remove(bench.folder.appending("socket"))
+    #expect(try await tree.status().exit == nil)
+    #expect(await (try ended(bench)).clear() == .gone)
+    #expect(try await bench.left() == [])
+    await #expect(throws: SupervisorLost.self) { try await tree.exit() }
+  }
+
+  @Test(
+    "the state file is gone or forged: the socket is what counts", arguments: [nil, "nonsense", "job-supervisor 9"])
+  func stateForged(_ content: String?) async throws {
+    let bench = try Bench()
+    let identity = try await bench.start("sleep 1000").identity
+    try Files.remove(state(bench))
+    if let content { try Files.replace(state(bench), with: Array(content.utf8)) }
+    guard case .running(let tree) = try await Supervisor.find(in: bench.folder) else { throw Unexpected("not found") }
+    #expect(tree.identity == identity)
+    try await bench.end(tree)
+  }
+
+  @Test("a state file that nobody understands")
+  func nonsense() async throws {
+    let bench = try Bench()
+    try Files.makeDirectory(bench.folder)
+    try Files.replace(state(bench), with: Array("job-supervisor 1 x y\nrunning\n".utf8))
+    let end = try await ended(bench)
+    #expect(end.identity == nil && end.exit == nil)
+    #expect(await end.clear() == .gone)
+    #expect(try Files.names(in: bench.folder) == [])
+  }
+
+  @Test("of an earlier boot, with recycled pids, or forged: nobody is killed for it")
+  func stale() async throws {
+    let innocent = try await Bench().startRaw("/bin/sleep", "1000")
+    let words = try #require(try await innocent.ask("status")).split(separator: "\t")
+    let leader = try #require(words.first { $0.hasPrefix("leader ") }).split(separator: " ")
+    let (pid, start) = (leader[1], try #require(UInt64(leader[2])))
+    let own = ControlGroup.own?.string ?? "/sys/fs/cgroup"
+    for state in [
+      // The right process, but of another boot.
+      "job-supervisor 1 \(pid) \(start)\nboot 1-2\nleader \(pid) \(start)\nrunning\nno-cgroup x\nmark A=b\n",
+      // The number of another one.
+      "job-supervisor 1 \(pid) 9\nboot \(ProcessID.bootID)\nleader \(pid) 9\nrunning\nno-cgroup x\n",
+      // A process that is no supervisor, and a group that is none of one.
+      "job-supervisor 1 \(pid) \(start)\nboot \(ProcessID.bootID)\nleader \(pid) 9\nrunning\ncgroup \(own)\n",
+    ] {
+      let bench = try Bench()
+      try Files.makeDirectory(bench.folder)
+      try Files.replace(self.state(bench), with: Array(state.utf8))
+      let end = try await ended(bench)
+      #expect(end.isOfThisBoot == !state.contains("boot 1-2"))
+      #expect(await end.clear() == .gone)
+    }
+    #expect(try await innocent.ask("status")?.contains("\trunning\t") == true)
+    #expect(try await innocent.ask("stop 0") == "stop gone")
+    #expect(try await innocent.ask("release") == "release done")
+  }
+
+  @Test("somebody else's folder counts for nothing", .enabled(if: geteuid() == 0, "only root can give it away"))
+  func foreign() async throws {
+    let bench = try Bench()
+    let supervisor = try await bench.startRaw(user: "65534", "/bin/sleep", "1000")
+    await #expect(throws: ProcessError.self) { try await Supervisor.find(in: bench.folder) }
+    #expect(try await supervisor.ask("stop 0") == "stop gone")
+    #expect(try await supervisor.ask("release") == "release done")
+  }
+
+  @Test("processes are found by their mark and by their folder")
+  func leftovers() async throws {
+    let bench = try Bench()
+    let tree = try await bench.start("exec sleep 1000")
+    let leader = try await tree.status().leader
+    #expect(try await bench.left().map(\.pid) == [leader])
+    #expect(Leftovers.find(workingBelow: bench.path).map(\.pid) == [leader])
+    #expect(Leftovers.find(workingBelow: bench.folder) == [])
+    try await bench.end(tree)
+  }
+}
