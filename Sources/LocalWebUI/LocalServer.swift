@@ -55,18 +55,22 @@ package actor LocalServer {
     let check = key.flatMap { key in
       secret.map { SignatureCheck(key: key, secret: $0, now: { Int64(time(nil)) }) }
     }
-    let served = Latch<LocalServer>()
+    let served = Latch<Reference>()
     let running = Latch<WebServer>()
     let server = try await WebServer.start(port: port) { request in
       if let refusal = check?.refusal(of: request) { return .json(["error": .string(refusal)], status: 403) }
-      return try await served.wait().respond(to: request)
+      guard let web = try await served.wait().web else { return .text("stopped\n", status: 503) }
+      return try await web.respond(to: request)
     }
     running.open(with: server)
     let web = LocalServer(
       folder: folder, lane: lane, server: running, url: "http://127.0.0.1:\(server.port)")
-    served.open(with: web)
+    served.open(with: Reference(web: web))
     return web
   }
+
+  /// What the server's handler has: the web UI holds the server, so the server must not hold the web UI.
+  private struct Reference: Sendable { weak let web: LocalServer? }
 
   /// Closes every connection.
   package func stop() async {

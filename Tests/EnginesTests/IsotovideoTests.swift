@@ -241,7 +241,7 @@ struct IsotovideoTests {
     func failure(_ program: FilePath) async throws -> String {
       let isotovideo = try isotovideo(program)
       let error = await #expect(throws: ProcessError.self) {
-        _ = try await isotovideo.interfaceVersion(environment: environment, pool: pool, limit: .milliseconds(200))
+        _ = try await isotovideo.interfaceVersion(environment: environment, pool: pool, limit: .seconds(30))
       }
       return error?.description ?? ""
     }
@@ -262,6 +262,6 @@ struct IsotovideoTests {
         environment: environment, pool: Pool(path("pool/1")), limit: .milliseconds(200))
     }
     #expect(error?.description.contains("did not end within 0.2 seconds") == true)
-    #expect(ContinuousClock.now - begin < .seconds(10))
+    #expect(ContinuousClock.now - begin < .seconds(40))
   }
 }

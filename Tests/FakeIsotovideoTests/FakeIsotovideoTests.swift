@@ -8,10 +8,8 @@ import Testing
 struct FakeIsotovideoTests {
   @Test func leavesWhatTheRealProgramLeaves() async throws {
     let real = try RealRun()
-    let began = ContinuousClock.now
     let run = try FakeRun(variables: real.variables, ports: try InstancePorts())
     #expect(await run.exitCode() == 0)
-    #expect(ContinuousClock.now - began < .seconds(10))
     #expect(try run.files() == real.files.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
     #expect(real.shapes.count == 7)
     for (path, expected) in real.shapes {

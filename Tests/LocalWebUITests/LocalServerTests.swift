@@ -36,6 +36,18 @@ struct LocalServerTests {
     try result.get()
   }
 
+  @Test("its memory is free when it was stopped and nobody holds it")
+  func release() async throws {
+    let folder = try TemporaryFolder()
+    weak var released: LocalServer?
+    do {
+      let web = try await LocalServer.start(folder: folder.path)
+      released = web
+      await web.stop()
+    }
+    #expect(released == nil)
+  }
+
   static let worker = "host=h&instance=3&cpu_arch=x86_64&mem_max=100&worker_class=a,b&websocket_api_version=1"
 
   @Test("a job's life, as a worker sees it")

@@ -132,12 +132,12 @@ struct HTTPFailureTests {
       _ = try connection.readRequest()
       try connection.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
       for _ in 0..<6 {
-        connection.socket.pause(.milliseconds(100))
+        connection.socket.pause(.milliseconds(300))
         try connection.write("x")
       }
     }
     var request = HTTPRequest(.get, "http://127.0.0.1:\(proxyTarget.port)/")
-    request.limits.inactivity = .milliseconds(400)
+    request.limits.inactivity = .milliseconds(1500)
     #expect(try await client.send(request).body.count == 6)
     request.limits.total = .milliseconds(300)
     #expect(try await failure(request).code == .timedOut)

@@ -158,6 +158,7 @@ struct AssetUploaderTests {
       bench.proxy.on("POST", "/artefact", occurrences: 1...1, Self.unavailable)
       try bench.write("assets_public/x", Self.content(100))
       let path = bench.pool.appending("assets_public/x")
+      let moved = bench.pool.appending("moved")
       // The first chunk waits for its second try: the second is prepared, the third is not.
       bench.clock.onWait.withLock {
         $0 = { _ in
@@ -170,7 +171,7 @@ struct AssetUploaderTests {
           case .replaced: try Files.replace(path, with: Self.content(100))
           case .gone: try Files.remove(path)
           case .link:
-            try Files.move(path, to: bench.pool.appending("moved"))
+            try Files.move(path, to: moved)
             try Files.symbolicLink(path, to: "../moved")
           }
         }
