@@ -51,7 +51,7 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     // Helper programs.
-    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
   ],
   // The floors of ARCHITECTURE.md, lowest first: a target depends on lower floors only. `scripts/check-imports` holds
   // the sources to the same table.
@@ -123,7 +123,7 @@ let package = Package(
     .executableTarget(name: "tree-maker", path: "Tests/tree-maker", linkerSettings: cProgram),
     .testTarget(
       name: "FakeIsotovideoTests",
-      dependencies: ["HTTPServer", "Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
+      dependencies: ["Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
       resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),
@@ -153,8 +153,8 @@ let package = Package(
     tests(
       "Agent",
       [
-        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "fake-isotovideo", logging,
-        systemPackage,
+        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "ProcessTree", "Support",
+        "fake-isotovideo", logging, systemPackage,
       ]
     ),
     tests(

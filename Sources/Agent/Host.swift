@@ -1,6 +1,7 @@
 package import Configuration
 import Engines
 import Logging
+import ProcessTree
 package import Support
 import SystemPackage
 import Transport
@@ -11,24 +12,32 @@ package struct Host: Sendable {
   private let http: HTTPClient
   private let logs: [SlotLog]
   private let output: LogOutput
+  private let heartbeat: Heartbeat
+  private let report: ServiceReport?
 
   /// Puts the slots together.
   /// - Parameters:
   ///   - settings: one for each slot.
   ///   - environment: what backends get.
+  ///   - notifier: the service manager, if there is one to tell.
   ///   - shareLane: what all slots read their shares on; nil for a lane of each slot's own.
   /// - Throws: what keeps threads from being started.
   package init(
-    _ settings: [Settings], environment: [String: String], output: LogOutput, shareLane: IOLane? = nil
+    _ settings: [Settings], environment: [String: String], output: LogOutput, notifier: ServiceNotifier? = nil,
+    shareLane: IOLane? = nil
   ) async throws {
     self.output = output
     // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
     let pools = try settings.map { try Pool($0.pool) }
     async let versions = Host.interfaceVersions(of: settings, pools: pools, environment: environment)
     async let knowledge = HostFacts.find(environment: environment)
-    http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent"))
+    async let unitWarning = ServiceUnit.warning(environment: environment)
+    http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent/\(Version.current)"))
     let webSockets = try WebSocketClient()
-    let facts = try await knowledge
+    var facts = try await knowledge
+    if let warning = await unitWarning { facts.problems.append(warning) }
+    let hostLog = SlotLog(level: settings.map(\.logLevel).min() ?? .info, output: output)
+    let report = notifier.map { ServiceReport($0, slots: settings.map(\.instance), logger: hostLog.logger()) }
     var slots: [Slot] = []
     var logs: [SlotLog] = []
     for ((settings, pool), version) in zip(zip(settings, pools), await versions) {
@@ -56,15 +65,27 @@ package struct Host: Sendable {
       if !workerHostname.isEmpty { settings.jobSettings["WORKER_HOSTNAME"] = .string(workerHostname) }
       let context = SlotContext(
         settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane, http: http,
-        log: log, isotovideo: Isotovideo(settings), environment: environment, clock: ContinuousClock())
+        log: log, isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
+        environment: Host.backendEnvironment(environment, pool: pool), clock: ContinuousClock(),
+        report: { [number = settings.instance] in report?.note($0, slot: number) })
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(
         Slot(
           context, registration: facts.registration(settings, interfaceVersion: interfaceVersion),
           webSockets: webSockets))
     }
+    heartbeat = Heartbeat(
+      slots: zip(zip(settings, slots), pools).map { ($0.0.instance, $0.1, $1) }, http: http, webSockets: webSockets)
+    self.report = report
     self.slots = slots
     self.logs = logs
+  }
+
+  /// Everything but what is this process's own business, and the mark of the pool.
+  private static func backendEnvironment(_ environment: [String: String], pool: Pool) -> [String: String] {
+    var own = environment.filter { !ServiceNotifier.variables.contains($0.key) }
+    own[SlotContext.poolMark] = pool.path.string
+    return own
   }
 
   /// What the program of each slot says of itself; slots that share one ask it once.
@@ -96,17 +117,38 @@ package struct Host: Sendable {
     let feeds = slots.map { _ in AsyncStream<Slot.Command>.makeStream() }
     return await withTaskGroup(of: Slot.End?.self) { group in
       group.addTask {
-        for await command in commands { for feed in feeds { feed.continuation.yield(command) } }
+        for await command in commands {
+          for feed in feeds { feed.continuation.yield(command) }
+          if command != .finish { await report?.stopping() }
+        }
+        return nil
+      }
+      group.addTask {
+        await report?.run(heartbeat)
         return nil
       }
       for (slot, feed) in zip(slots, feeds) { group.addTask { await slot.run(feed.stream) } }
       var ends: [Slot.End] = []
       while ends.count < slots.count, let end = await group.next() { if let end { ends.append(end) } }
+      await report?.stopping()
       group.cancelAll()
       await http.shutdown()
-      for log in logs { await log.flush() }
-      await output.flush()
+      await flush()
       return ends.allSatisfy { $0 == .asked }
     }
+  }
+
+  /// Returns when all that was logged so far is written, or after a second for each log.
+  package func flush() async {
+    for log in logs { await log.flush() }
+    await output.flush()
+  }
+}
+
+extension Supervisor {
+  fileprivate init(_ settings: Settings) {
+    self.init()
+    orphanLimit = settings.orphanLimit
+    markName = SlotContext.poolMark
   }
 }

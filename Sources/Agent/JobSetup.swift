@@ -91,7 +91,7 @@ struct JobSetup: Sendable {
     // The hook appends to the same log: what was logged so far comes first.
     try? await slot.pool.lane.run {}
     do {
-      let exit = try await ProcessTree(command, output: slot.pool.path.appending("worker-log.txt")).run()
+      let exit = try await Program.run(command, appendingTo: slot.pool.path.appending("worker-log.txt"))
       slot.logger.log(level: exit.isSuccess ? .info : .warning, "SYNC_ASSETS_HOOK ended with exit status \(exit)")
     } catch {
       slot.logger.warning("SYNC_ASSETS_HOOK did not run: \(error)")

@@ -2,6 +2,7 @@ import Configuration
 import Engines
 import Logging
 import OpenQAProtocol
+import ProcessTree
 import Support
 import SystemPackage
 import Transport
@@ -34,7 +35,12 @@ package actor Slot {
     case command(Command)
     case jobEnding
     case jobEnded
-    case availability(String?)
+    /// Time to look again at what is in the way of jobs.
+    case availabilityDue
+    /// No other agent uses the pool, or it cannot be used at all.
+    case poolFound
+    /// Asks whether the mailbox is looked into.
+    case errand(@Sendable () -> Void)
   }
 
   /// How long an obstacle stays before it is looked at again.
@@ -46,8 +52,16 @@ package actor Slot {
   private let inbox: AsyncStream<Happening>
   private let outbox: AsyncStream<Happening>.Continuation
   private var state: SlotState
-  private var workerIDs: [Int: Int64] = [:]
+  /// The slot's number at each web UI, since its session was connected first.
+  private let workerIDs: [Latch<Int64>]
+  /// The web UIs that have been asked to take this worker.
+  private var tried: Set<Int> = []
   private var stopJob: Latch<StopReason>?
+  /// Keeps other agents from this pool, and of ours the one that was here before.
+  private var agentLock: FileLock?
+  /// A job has run since leftovers of jobs were looked for.
+  private var mayHaveLeftovers = true
+  /// Keeps all other workers from this pool.
   private var lock: FileLock?
 
   init(_ context: SlotContext, registration: WorkerRegistration, webSockets: WebSocketClient) {
@@ -65,36 +79,22 @@ package actor Slot {
         client, webSockets: webSockets, registration: registration, timing: timing, logger: logger)
     }
     state = SlotState(webUIs: context.settings.webUIs.map(\.address.entry))
+    workerIDs = sessions.map { _ in Latch() }
     (inbox, outbox) = AsyncStream.makeStream()
   }
 
   /// Lives until it is told to end, or no web UI takes the worker any more.
   package func run(_ commands: AsyncStream<Command>) async -> End {
-    for action in state.handle(.availability(await obstacle())) { await perform(action) }
     await withTaskGroup(of: Void.self) { group in
-      for (index, session) in sessions.enumerated() {
-        group.addTask { await session.run() }
-        group.addTask { [outbox] in
-          for await event in session.events { outbox.yield(.session(index, event)) }
-        }
-      }
       group.addTask { [outbox] in
         for await command in commands { outbox.yield(.command(command)) }
       }
-      group.addTask { await self.watchAvailability() }
+      group.addTask { await self.waitForPool() }
       for await happening in inbox {
-        guard let event = await event(for: happening) else { continue }
-        for action in state.handle(event) {
-          if case .start(let job, let webUI) = action {
-            if let run = await makeRun(webUI) {
-              group.addTask { [outbox] in
-                _ = await run.run(job)
-                outbox.yield(.jobEnded)
-              }
-            }
-          } else {
-            await perform(action)
-          }
+        defer { context.report(condition) }
+        if case .poolFound = happening { await begin(in: &group) }
+        for event in await events(for: happening) {
+          for action in state.handle(event) { await perform(action, in: &group) }
         }
         if state.phase == .ended { break }
       }
@@ -103,36 +103,89 @@ package actor Slot {
     return state.hasWebUI ? .asked : .noWebUI
   }
 
-  private func event(for happening: Happening) async -> SlotState.Event? {
-    switch happening {
-    case .session(let webUI, .connected(let workerID)):
-      workerIDs[webUI] = workerID
-      return nil
-    case .session(let webUI, .message(let message)):
-      return switch message {
-      case .grabJob(let job): .grab(job, webUI: webUI)
-      case .grabJobs(let sequence): .grabSequence(sequence.jobs.keys.sorted(), webUI: webUI)
-      case .command(let command, let job): .command(command, job: job, webUI: webUI)
-      case .incompatible: .incompatible(webUI: webUI)
-      case .info, .answer: nil
+  /// Goes on with the job that an earlier process has left, if there is one, and registers.
+  private func begin(in group: inout TaskGroup<Void>) async {
+    if let past = await takeBack() {
+      await start(past.record, found: past.found, webUI: past.webUI, in: &group)
+    } else {
+      for action in state.handle(.availability(await obstacle())) { await perform(action, in: &group) }
+    }
+    for (index, session) in sessions.enumerated() {
+      group.addTask { await session.run() }
+      group.addTask { [outbox] in
+        for await event in session.events { outbox.yield(.session(index, event)) }
       }
-    case .session(let webUI, .disabled): return .disabled(webUI: webUI)
-    case .session(_, .lost), .session(_, .malformed): return nil
-    case .command(.stop): return .stop
-    case .command(.kill): return .kill
-    case .command(.finish): return .finish
-    case .availability(let obstacle): return .availability(obstacle)
-    case .jobEnding: return .jobEnding
-    case .jobEnded:
-      stopJob = nil
-      for action in state.handle(.availability(await obstacle())) { await perform(action) }
-      return .jobEnded
+    }
+    group.addTask { await self.watchAvailability() }
+  }
+
+  private func start(
+    _ record: JobRecord, found: Supervisor.Finding = .none, webUI: Int, in group: inout TaskGroup<Void>
+  ) async {
+    let stop = Latch<StopReason>()
+    stopJob = stop
+    let run = JobRun(
+      slot: context, session: sessions[webUI], client: await sessions[webUI].client,
+      webUI: context.settings.webUIs[webUI], workerID: record.workerID, stop: stop, connected: workerIDs[webUI],
+      lock: lock, isEnding: { [outbox] in outbox.yield(.jobEnding) })
+    group.addTask { [outbox] in
+      await run.run(record, found: found)
+      outbox.yield(.jobEnded)
     }
   }
 
-  private func perform(_ action: SlotState.Action) async {
+  /// Lets the slot run `body` when it comes to it: whether it does tells whether the slot goes on.
+  nonisolated func submit(_ body: @escaping @Sendable () -> Void) { outbox.yield(.errand(body)) }
+
+  private var condition: SlotCondition {
+    SlotCondition(
+      isRegistered: tried.count == sessions.count, phase: state.phase, isStopping: state.isStopping,
+      unavailability: state.unavailability)
+  }
+
+  /// What a happening means to ``SlotState``.
+  private func events(for happening: Happening) async -> [SlotState.Event] {
+    switch happening {
+    case .session(let webUI, .connected(let workerID)):
+      workerIDs[webUI].open(with: workerID)
+      tried.insert(webUI)
+      return []
+    case .session(let webUI, .message(let message)):
+      return switch message {
+      case .grabJob(let job): [.grab(job, webUI: webUI)]
+      case .grabJobs(let sequence): [.grabSequence(sequence.jobs.keys.sorted(), webUI: webUI)]
+      case .command(let command, let job): [.command(command, job: job, webUI: webUI)]
+      case .incompatible: [.incompatible(webUI: webUI)]
+      case .info, .answer: []
+      }
+    case .session(let webUI, .disabled):
+      tried.insert(webUI)
+      return [.disabled(webUI: webUI)]
+    case .session(let webUI, .lost):
+      tried.insert(webUI)
+      return []
+    case .session(_, .malformed), .poolFound: return []
+    case .errand(let body):
+      body()
+      return []
+    case .command(.stop): return [.stop]
+    case .command(.kill): return [.kill]
+    case .command(.finish): return [.finish]
+    case .availabilityDue: return state.phase == .idle ? [.availability(await obstacle())] : []
+    case .jobEnding: return [.jobEnding]
+    case .jobEnded:
+      stopJob = nil
+      mayHaveLeftovers = true
+      return [.availability(await obstacle()), .jobEnded]
+    }
+  }
+
+  private func perform(_ action: SlotState.Action, in group: inout TaskGroup<Void>) async {
     switch action {
-    case .start: break
+    case .start(let job, let webUI):
+      guard let workerID = workerIDs[webUI].value else { return }
+      let record = JobRecord(webUI: name(webUI), workerID: workerID, grabbed: job, bootID: Boot.id)
+      await start(record, webUI: webUI, in: &group)
     case .reject(let jobs, let reason, let webUI):
       logger.warning(
         "Refusing to grab job \(jobs.map(String.init).joined(separator: ", ")) from \(name(webUI)): \(reason)")
@@ -153,29 +206,53 @@ package actor Slot {
     }
   }
 
-  private func makeRun(_ webUI: Int) async -> JobRun? {
-    guard let workerID = workerIDs[webUI] else { return nil }
-    let stop = Latch<StopReason>()
-    stopJob = stop
-    return JobRun(
-      slot: context, session: sessions[webUI], client: await sessions[webUI].client,
-      webUI: context.settings.webUIs[webUI], workerID: workerID, stop: stop,
-      isEnding: { [outbox] in outbox.yield(.jobEnding) })
+  /// Goes on with the job that an earlier process of this slot has left.
+  private func takeBack() async -> PastJob? {
+    let names = context.settings.webUIs.map(\.address.entry)
+    guard agentLock != nil, let past = await PastJob.find(in: context, webUIs: names) else { return nil }
+    lock = past.lock
+    let job = past.record.prepared ?? past.record.grabbed
+    state = SlotState(webUIs: names, current: (job.id, past.webUI))
+    // Before it registers: a web UI gives up jobs that a registration does not name.
+    await sessions[past.webUI].update(status: .working(job, webUI: names[past.webUI]), jobs: [job.id])
+    return past
   }
 
   private func name(_ webUI: Int) -> String { context.settings.webUIs[webUI].address.entry }
 
-  // MARK: Availability
+  // MARK: The pool
 
-  private func watchAvailability() async {
-    while (try? await context.clock.sleep(for: Slot.availabilityInterval)) != nil {
-      if state.phase == .idle { outbox.yield(.availability(await obstacle())) }
+  /// Waits for the end of another agent on this pool. That one has registered as the same worker: if this one did, too,
+  /// the web UI would take a job of the other for lost.
+  private func waitForPool() async {
+    var isTold = false
+    while await isTaken() {
+      if !isTold {
+        let holder = try? await context.pool.read(".supervisor/agent.lock")
+        let pid = String(decoding: (holder ?? nil) ?? [], as: UTF8.self).trimmed
+        logger.warning("Waiting for another worker-agent to leave \(context.pool.path): it is running with PID \(pid)")
+      }
+      isTold = true
+      do { try await context.clock.sleep(for: .seconds(1)) } catch { return }
     }
+    outbox.yield(.poolFound)
   }
 
-  /// What keeps this slot from taking jobs, with what to do about it; nil if nothing does (protocol §4).
+  private func isTaken() async -> Bool {
+    do { try await holdAgentLock() } catch let failure as PoolFailure { return failure.isHeldByAnother } catch {}
+    return false
+  }
+
+  private func watchAvailability() async {
+    while (try? await context.clock.sleep(for: Slot.availabilityInterval)) != nil { outbox.yield(.availabilityDue) }
+  }
+
+  /// What keeps this slot from taking jobs, with what to do about it; nil if nothing does (protocol §4). To be asked
+  /// between jobs: what runs on the pool then is left of one.
   private func obstacle() async -> String? {
     do {
+      try await holdAgentLock()
+      if let left = try await endLeftovers() { return "A process of an earlier job cannot be ended (\(left)): end it" }
       if lock == nil { lock = try await context.pool.lock() }
       if let pid = try await context.pool.runningQEMU() {
         return "A QEMU instance using this pool is still running (PID: \(pid)): stop it"
@@ -184,5 +261,22 @@ package actor Slot {
       return "Unable to lock pool directory: \(error)"
     }
     return context.workerHostname.isEmpty ? "Unable to determine worker address (WORKER_HOSTNAME)" : nil
+  }
+
+  private func holdAgentLock() async throws {
+    if agentLock == nil { agentLock = try await context.pool.lockForAgent() }
+  }
+
+  /// Ends what was started for a job of this pool and is still there.
+  /// - Returns: what cannot be ended.
+  private func endLeftovers() async throws -> String? {
+    guard mayHaveLeftovers else { return nil }
+    let mark = "\(SlotContext.poolMark)=\(context.pool.path)"
+    for process in try await context.pool.lane.run({ Leftovers.find(mark: mark) }) {
+      logger.warning("Ending what is left of a job: \(process)")
+    }
+    if case .survivors(let processes) = await Leftovers.end(mark: mark) { return processes.first?.description }
+    mayHaveLeftovers = false
+    return nil
   }
 }

@@ -1,6 +1,7 @@
 import Configuration
 import Engines
 import Logging
+import ProcessTree
 import Support
 import Transport
 
@@ -16,9 +17,16 @@ struct SlotContext: Sendable {
   var http: HTTPClient
   var log: SlotLog
   var isotovideo: Isotovideo
-  /// The agent's own, which backends get.
+  /// Starts what jobs run.
+  var supervisor: Supervisor
+  /// The agent's own, which backends get, with the mark of this pool.
   var environment: [String: String]
   var clock: any Clock<Duration> & Sendable
+  /// Hears what the slot is at, after all that happens to it.
+  var report: @Sendable (SlotCondition) -> Void = { _ in }
 
   var logger: Logger { log.logger() }
+
+  /// The variable by whose value a process tells which pool it was started for.
+  static let poolMark = "WORKER_AGENT_POOL"
 }

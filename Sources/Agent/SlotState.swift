@@ -60,10 +60,13 @@ package struct SlotState: Sendable, Hashable {
   private let names: [String]
   private var enabled: Set<Int>
 
-  /// - Parameter webUIs: the HOST entries, as written.
-  package init(webUIs: [String]) {
+  /// - Parameters:
+  ///   - webUIs: the HOST entries, as written.
+  ///   - current: the job that an earlier process of this slot has left, and the web UI that gave it.
+  package init(webUIs: [String], current: (job: Int64, webUI: Int)? = nil) {
     names = webUIs
     enabled = Set(webUIs.indices)
+    if let current { phase = .busy(job: current.job, webUI: current.webUI) }
   }
 
   /// Whether some web UI still takes this worker.

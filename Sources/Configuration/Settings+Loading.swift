@@ -61,6 +61,7 @@ extension Settings {
     connectInterval = reader.seconds(.connectInterval)
     acceptAttempts = reader.count(.acceptAttempts)
     terminatesAfterJobs = reader.flag(.terminatesAfterJobs)
+    orphanLimit = reader.seconds(.orphanLimit, in: 1...1e9)
     packagesCommand = reader.text(.packagesCommand)
     let load = reader.number(.criticalLoad)
     criticalLoad = load == 0 ? nil : load

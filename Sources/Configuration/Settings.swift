@@ -34,6 +34,8 @@ package struct Settings: Sendable, Hashable {
   package var acceptAttempts: Int
   /// Ends when the assigned jobs are done.
   package var terminatesAfterJobs: Bool
+  /// How long a running backend waits for a worker to come back before it is stopped.
+  package var orphanLimit: Duration
   /// A shell command that lists what is installed.
   package var packagesCommand: String?
   /// The load average that keeps new jobs off; nil for none.

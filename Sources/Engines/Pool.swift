@@ -24,6 +24,21 @@ package final class Pool: Sendable {
     }
   }
 
+  /// Where a job's supervisor and the agent keep what they need to find each other again: nothing of a job's own is in it,
+  /// and cleaning leaves it.
+  package var stateFolder: FilePath { path.appending(".supervisor") }
+
+  /// Takes the lock that tells one agent from another: the pool's own lock stays with a job that outlives its agent.
+  /// - Throws: ``PoolFailure``; `IOLane.TimedOut`.
+  package func lockForAgent() async throws -> FileLock {
+    let folder = stateFolder
+    return try await perform {
+      try Files.makeDirectory(folder)
+      try Files.setPermissions(folder, to: .ownerReadWriteExecute)
+      return try FileLock(folder.appending("agent.lock"))
+    }
+  }
+
   /// Runs `body` on the pool's lane.
   private func perform<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
     do { return try await lane.run(body) } catch let error as FileError { throw PoolFailure(error) }

@@ -5,6 +5,8 @@ import SystemPackage
 /// A pool that cannot be used, in words for who runs the host: what does not work, and what to do about it.
 package struct PoolFailure: Error, Sendable, Hashable, CustomStringConvertible {
   package var description: String
+  /// Another process has the lock.
+  package let isHeldByAnother: Bool
 
   package init(_ error: FileError) {
     let remedy: String? =
@@ -17,6 +19,7 @@ package struct PoolFailure: Error, Sendable, Hashable, CustomStringConvertible {
       case .notDirectory, .fileExists: "a file is in the place of a directory: move it away"
       default: nil
       }
+    isHeldByAnother = error.errno == .resourceTemporarilyUnavailable
     description = "\(error)\(remedy.map { " (\($0))" } ?? "")"
   }
 }

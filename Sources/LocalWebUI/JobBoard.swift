@@ -39,13 +39,16 @@ struct JobBoard: Sendable {
     let known = workers.values.first { $0.host == host && $0.instance == instance }
     let id = known?.id ?? Int64(workers.count + 1)
     let classes = Set(classes.split(separator: ",").map { $0.trimmed })
-    let abandoned = jobs.values.filter { $0.worker == id && $0.state != .done && !named.contains($0.id) }.map(\.id)
+    let left = jobs.values.filter { $0.worker == id && $0.state != .done && !named.contains($0.id) }.map(\.id)
+    // What was only given to it goes to the next one.
+    for job in left { unassign(job, from: id) }
+    let abandoned = left.filter { jobs[$0]?.worker == id }
     for job in abandoned {
       jobs[job]?.finish(
         result: "incomplete",
         reason: "abandoned: associated worker \(host):\(instance) re-connected but abandoned the job")
     }
-    let current = known?.job.flatMap { abandoned.contains($0) ? nil : $0 }
+    let current = known?.job.flatMap { left.contains($0) ? nil : $0 }
     workers[id] = Worker(id: id, host: host, instance: instance, classes: classes, job: current)
     return (id, abandoned)
   }
@@ -84,12 +87,11 @@ struct JobBoard: Sendable {
   /// Ends a job and frees its worker.
   mutating func finish(_ job: Int64, result: String?, reason: String?) {
     jobs[job]?.finish(result: result, reason: reason)
-    for (id, worker) in workers where worker.job == job {
-      workers[id]?.job = nil
-      // No status tells that a job has ended: its end frees the worker.
-      if worker.status != nil { workers[id]?.status = "free" }
-    }
+    for (id, worker) in workers where worker.job == job { workers[id]?.job = nil }
   }
+
+  /// Notes that a worker is done with its job. No status of its own tells that.
+  mutating func free(_ worker: Int64) { if workers[worker]?.status != nil { workers[worker]?.status = "free" } }
 
   /// Changes a job.
   mutating func change<Result>(_ job: Int64, _ body: (inout LocalJob) -> Result) -> Result? {

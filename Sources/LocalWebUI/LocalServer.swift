@@ -93,6 +93,12 @@ package actor LocalServer {
   /// - Throws: `CancellationError`.
   package func end(of job: Int64) async throws -> LocalJob? { try await ends[job]?.wait() }
 
+  /// Ends a job, whatever its worker does, as a web UI does that has not heard of a worker for long.
+  package func abandon(_ job: Int64) {
+    board.finish(job, result: "incomplete", reason: "abandoned")
+    changed(job)
+  }
+
   /// Tells the worker of a job what to do about it.
   package func send(_ command: JobCommand, for job: Int64) async {
     guard let worker = board.jobs[job]?.worker else { return }
@@ -212,7 +218,10 @@ package actor LocalServer {
     }
     if job.state != .done { board.finish(job.id, result: request.query("result"), reason: request.query("reason")) }
     changed(job.id)
-    if let worker = job.worker { await hand(to: worker) }
+    if let worker = job.worker {
+      board.free(worker)
+      await hand(to: worker)
+    }
     let end = board.jobs[job.id]
     return .json([
       "result": end?.result.map { .string($0) } ?? nil, "reason": end?.reason.map { .string($0) } ?? nil,
@@ -245,7 +254,8 @@ package actor LocalServer {
     }
     if sockets[worker] === socket {
       sockets[worker] = nil
-      board.leave(worker)
+      // It may come back, and name the job that it has.
+      board.set(status: nil, of: worker)
     }
     out.yield(.disconnected(worker: worker))
   }
@@ -269,6 +279,7 @@ package actor LocalServer {
   /// Gives a free worker the next job.
   private func hand(to worker: Int64) async {
     guard sockets[worker] != nil, let job = board.assign(to: worker) else { return }
+    changed(job.id)
     await send(["type": "grab_job", "job": job.grab], to: worker)
   }
 }

@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import Support
 
 /// A piece of an asset on its way to the web UI (protocol §8).

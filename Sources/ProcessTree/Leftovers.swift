@@ -54,35 +54,43 @@ public enum Leftovers {
 }
 
 extension Leftovers {
+  /// Kills every process with `mark`, an entry `NAME=VALUE`, in its environment.
+  public static func end(mark: String) async -> TreeEnd { await end(of: nil, mark: mark) }
+
   /// Ends what is left of a tree whose supervisor is lost; the supervisor, too, if it is there but does not answer.
   static func end(_ record: SupervisorRecord) async -> TreeEnd {
+    guard record.identity.bootID == ProcessID.bootID else { return .gone }
+    let end = await end(of: record, mark: record.mark)
+    if end == .gone, let cgroup = record.ownCgroup { _ = cgroup.withPlatformString { rmdir($0) } }
+    return end
+  }
+
+  private static func end(of record: SupervisorRecord?, mark: String?) async -> TreeEnd {
     await uncancelled {
       do {
-        return try await IOLane(name: "leftovers").run { kill(record, limit: .seconds(5)) }
+        return try await IOLane(name: "leftovers").run { kill(record, mark, limit: .seconds(5)) }
       } catch {
-        return .survivors([Leftover(pid: record.leader.pid, startTime: record.leader.startTime, command: "\(error)")])
+        return .survivors([Leftover(pid: record?.leader.pid ?? 0, startTime: 0, command: "\(error)")])
       }
     }
   }
 
   /// Kills round after round. The tree can fork while /proc is read, so that one look that finds nobody proves nothing.
-  private static func kill(_ record: SupervisorRecord, limit: Duration) -> TreeEnd {
-    guard record.identity.bootID == ProcessID.bootID else { return .gone }
+  private static func kill(_ record: SupervisorRecord?, _ mark: String?, limit: Duration) -> TreeEnd {
     let start = ContinuousClock.now
     var (rounds, quietRounds) = (0, 0)
     while quietRounds < 3 {
-      let struck = strike(record)
+      let struck = strike(record, mark)
       rounds += 1
       quietRounds = struck.isEmpty ? quietRounds + 1 : 0
       if !struck.isEmpty, rounds > 3, start.duration(to: .now) > limit { return .survivors(struck) }
     }
-    if let cgroup = record.ownCgroup { _ = cgroup.withPlatformString { rmdir($0) } }
     return .gone
   }
 
   /// Kills whoever is there now and waits a moment for their end.
   /// - Returns: who was there.
-  private static func strike(_ record: SupervisorRecord) -> [Leftover] {
+  private static func strike(_ record: SupervisorRecord?, _ mark: String?) -> [Leftover] {
     var struck: [(process: Leftover, end: pollfd)] = []
     defer { for (_, end) in struck { close(end.fd) } }
     // The handle comes first: whoever it is that is looked at then, nobody else can be hit.
@@ -96,15 +104,17 @@ extension Leftovers {
       _ = clinux_signal_process(handle, SIGKILL)
       struck.append((Leftover(process), pollfd(fd: handle, events: Int16(POLLIN), revents: 0)))
     }
-    let supervisor = ProcessID(pid: record.identity.pid, startTime: record.identity.startTime)
-    // A state file that is wrong must not kill just anybody.
-    strike(supervisor.pid) { ProcessID(of: supervisor.pid) == supervisor && isSupervisor(supervisor.pid) }
-    strike(record.leader.pid) { ProcessID(of: record.leader.pid) == record.leader }
-    if let group = record.ownCgroup, let pids = try? Files.read(group.appending("cgroup.procs")) {
+    if let record {
+      let supervisor = ProcessID(pid: record.identity.pid, startTime: record.identity.startTime)
+      // A state file that is wrong must not kill just anybody.
+      strike(supervisor.pid) { ProcessID(of: supervisor.pid) == supervisor && isSupervisor(supervisor.pid) }
+      strike(record.leader.pid) { ProcessID(of: record.leader.pid) == record.leader }
+    }
+    if let group = record?.ownCgroup, let pids = try? Files.read(group.appending("cgroup.procs")) {
       for pid in String(decoding: pids, as: UTF8.self).split(separator: "\n") { strike(Int32(pid) ?? 0) { true } }
       try? Files.append([0x31], to: group.appending("cgroup.kill"))
     }
-    if let mark = record.mark { eachProcess { pid in strike(pid) { clinux_environment_has(pid, mark) } } }
+    if let mark { eachProcess { pid in strike(pid) { clinux_environment_has(pid, mark) } } }
     for index in struck.indices { poll(&struck[index].end, 1, 100) }
     return struck.map(\.process)
   }

@@ -183,6 +183,14 @@ public enum Files {
     }
   }
 
+  /// Sets who may do what with a file.
+  /// - Throws: ``FileError``.
+  public static func setPermissions(_ path: FilePath, to permissions: FilePermissions) throws(FileError) {
+    guard path.withPlatformString({ chmod($0, permissions.rawValue) }) == 0 else {
+      throw FileError("change mode of", path, Errno(rawValue: Glibc.errno))
+    }
+  }
+
   /// Removes whatever `path` names, a directory with all that is in it; links are removed, never followed.
   /// - Throws: ``FileError`` for the first thing that could not be removed.
   public static func remove(_ path: FilePath) throws(FileError) {

@@ -77,6 +77,12 @@ public final class HTTPClient: Sendable {
     try await (lane == .control ? control : bulk).send(request)
   }
 
+  /// Lets a lane's thread run `body` in its next turn: whether it does tells whether the thread goes on. After
+  /// ``shutdown()`` nothing comes of it.
+  public func submit(to lane: Lane, _ body: @escaping @Sendable () -> Void) {
+    (lane == .control ? control : bulk).submit(body)
+  }
+
   /// Ends every request with ``TransportError/Code/shutDown``, closes the connections and returns when the threads have
   /// ended. Later requests fail the same way.
   public func shutdown() async {

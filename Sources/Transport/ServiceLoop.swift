@@ -10,6 +10,7 @@ import Support
 final class ServiceLoop: SerialExecutor {
   private struct State {
     var jobs: [UnownedJob] = []
+    var errands: [@Sendable () -> Void] = []
     var thread: pthread_t?
   }
 
@@ -21,6 +22,8 @@ final class ServiceLoop: SerialExecutor {
 
   /// What connections must have in common to share libwebsockets' configuration object.
   struct VirtualHost: Hashable {
+    /// Whether it is for TLS: only then are the system's certificates loaded, which takes time and megabytes.
+    var isSecure = false
     /// A file of PEM certificates to trust besides the system's.
     var caFile: String?
     /// `[user:password@]address:port`.
@@ -80,12 +83,14 @@ final class ServiceLoop: SerialExecutor {
     state.withLock { $0.thread = pthread_self() }
     while true {
       // Emptied after every return of lws_service, whatever woke it.
-      let jobs = state.withLock { state in
-        let jobs = state.jobs
+      let (jobs, errands) = state.withLock { state in
+        let work = (state.jobs, state.errands)
         state.jobs = []
-        return jobs
+        state.errands = []
+        return work
       }
       for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
+      for errand in errands { errand() }
       lws_service(context, 0)
       _ = Self.takeLog()
     }
@@ -109,6 +114,12 @@ final class ServiceLoop: SerialExecutor {
       return state.jobs.count == 1
     }
     if isFirst { lws_cancel_service(context) }
+  }
+
+  /// Lets the thread run `body` in its next turn, without waiting for it.
+  func submit(_ body: @escaping @Sendable () -> Void) {
+    state.withLock { $0.errands.append(body) }
+    lws_cancel_service(context)
   }
 
   func checkIsolated() { precondition(isIsolatingCurrentContext() == true, "not on the websocket thread") }
@@ -187,7 +198,7 @@ final class ServiceLoop: SerialExecutor {
     var info = lws_context_creation_info()
     info.port = CONTEXT_PORT_NO_LISTEN
     info.protocols = protocols
-    info.options = UInt64(LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT)
+    if virtualHost.isSecure { info.options = UInt64(LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT) }
     info.vhost_name = protocolName
     // No `extensions`: with permessage-deflate negotiated, the first pong makes 4.1 spin.
     let caFile = virtualHost.caFile.map { strdup($0) } ?? nil

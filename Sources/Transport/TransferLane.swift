@@ -7,6 +7,7 @@ final class TransferLane: Sendable {
     case start(TransferOrder)
     case cancel(TransferOrder)
     case supply(TransferOrder, number: Int, Result<[UInt8], TransportError>)
+    case run(@Sendable () -> Void)
     case stop
   }
 
@@ -42,6 +43,8 @@ final class TransferLane: Sendable {
       throw CancellationError()
     }
   }
+
+  func submit(_ body: @escaping @Sendable () -> Void) { _ = mailbox.post(.run(body)) }
 
   func stop() { _ = mailbox.post(.stop) }
 

@@ -44,6 +44,7 @@ final class TransferLoop {
       if let transfer = transfers[ObjectIdentifier(order)] { finish(transfer, .failure(CancellationError())) }
     case .supply(let order, let number, let answer):
       if let transfer = transfers[ObjectIdentifier(order)] { transfer.supply(number, answer) }
+    case .run(let body): body()
     case .stop: isStopping = true
     }
   }

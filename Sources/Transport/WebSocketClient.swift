@@ -30,6 +30,9 @@ public final class WebSocketClient: Sendable {
     }
   }
 
+  /// Lets the process's WebSocket thread run `body` in its next turn: whether it does tells whether the thread goes on.
+  public func submit(_ body: @escaping @Sendable () -> Void) { loop.submit(body) }
+
   private func connect(_ request: WebSocketRequest, _ endpoint: Endpoint) async throws -> WebSocketConnection {
     var failure = TransportError(.resolve, "\(endpoint.description): the name has no address")
     for route in try await routes(to: endpoint, caFile: request.caFile) {
@@ -54,7 +57,7 @@ public final class WebSocketClient: Sendable {
   private func routes(to endpoint: Endpoint, caFile: String?) async throws -> [Route] {
     guard let proxy = proxies.proxy(for: endpoint) else {
       return try await Resolver.addresses(of: endpoint.host).map {
-        Route(address: $0, virtualHost: .init(caFile: caFile, proxy: nil))
+        Route(address: $0, virtualHost: .init(isSecure: endpoint.isSecure, caFile: caFile, proxy: nil))
       }
     }
     let proxyEndpoint = try Endpoint(proxy.contains("://") ? proxy : "http://\(proxy)", schemes: ["http": 1080])
@@ -63,7 +66,8 @@ public final class WebSocketClient: Sendable {
       let bracketed = address.contains(":") ? "[\(address)]" : address
       return Route(
         address: endpoint.host,
-        virtualHost: .init(caFile: caFile, proxy: "\(userInfo)\(bracketed):\(proxyEndpoint.port)"))
+        virtualHost: .init(
+          isSecure: endpoint.isSecure, caFile: caFile, proxy: "\(userInfo)\(bracketed):\(proxyEndpoint.port)"))
     }
   }
 }

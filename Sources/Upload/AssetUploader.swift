@@ -38,6 +38,7 @@ package struct AssetUploader: Sendable {
   private let pool: FilePath
   private let lane: IOLane
   private let options: Options
+  private let ledger: UploadLedger
   private let logger: Logger
   private let clock: any Clock<Duration>
   private let random: @Sendable () -> Double
@@ -47,14 +48,16 @@ package struct AssetUploader: Sendable {
   ///   - logger: gets the lines about each asset; the job's own logs show them, too.
   ///   - random: from 0 to 1, to be added to each wait in seconds.
   package init(
-    job: Int64, client: WebUIClient, pool: FilePath, lane: IOLane, options: Options, logger: Logger,
-    clock: any Clock<Duration> = ContinuousClock(), random: @escaping @Sendable () -> Double = { .random(in: 0...1) }
+    job: Int64, client: WebUIClient, pool: FilePath, lane: IOLane, options: Options,
+    ledger: UploadLedger = UploadLedger(), logger: Logger, clock: any Clock<Duration> = ContinuousClock(),
+    random: @escaping @Sendable () -> Double = { .random(in: 0...1) }
   ) {
     self.job = job
     self.client = client
     self.pool = pool
     self.lane = lane
     self.options = options
+    self.ledger = ledger
     self.logger = logger
     self.clock = clock
     self.random = random
@@ -67,7 +70,7 @@ package struct AssetUploader: Sendable {
     let pool = pool
     let (found, skipped) = try await lane.run { try AssetFile.find(in: pool) }
     for path in skipped { logger.warning("Skipping \(path): no plain file") }
-    for asset in found {
+    for asset in found where !ledger.hasArrived(asset.path) {
       logger.info("Uploading \(asset.name)")
       do {
         if options.isLocal {
@@ -75,6 +78,7 @@ package struct AssetUploader: Sendable {
         } else {
           try await uploadChunks(of: asset)
         }
+        await ledger.note(asset.path)
       } catch let error where !(error is CancellationError) {
         let failure = error as? UploadError ?? UploadError(.asset, "Error uploading \(asset.name): \(error)")
         logger.error("\(failure)")

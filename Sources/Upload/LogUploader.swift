@@ -9,16 +9,21 @@ package struct LogUploader: Sendable {
   private let client: WebUIClient
   private let pool: FilePath
   private let lane: IOLane
+  private let ledger: UploadLedger
   private let logger: Logger
 
   /// - Parameters:
   ///   - lane: the pool's.
   ///   - logger: gets a line for each file; the job's own logs show it, too.
-  package init(job: Int64, client: WebUIClient, pool: FilePath, lane: IOLane, logger: Logger) {
+  package init(
+    job: Int64, client: WebUIClient, pool: FilePath, lane: IOLane, ledger: UploadLedger = UploadLedger(),
+    logger: Logger
+  ) {
     self.job = job
     self.client = client
     self.pool = pool
     self.lane = lane
+    self.ledger = ledger
     self.logger = logger
   }
 
@@ -38,11 +43,13 @@ package struct LogUploader: Sendable {
   }
 
   private func send(_ artefact: Artefact) async throws {
+    if ledger.hasArrived(artefact.path) { return }
     if artefact.name == "vars.json", await !redact(artefact.path) { return }
     logger.info("Uploading \(artefact.name)")
     // What was logged so far has to be in the file before it is sent.
     try await lane.run {}
     try await client.send(artefact.call(job: job))
+    await ledger.note(artefact.path)
   }
 
   /// Takes the secrets out of the file. Whether it may be shown.

@@ -15,7 +15,7 @@ package actor WebUISession {
     case message(WebUIMessage)
     /// The jobs of a message that could not be understood were rejected; or there were none in it.
     case malformed(String)
-    /// The connection is gone; it will be made anew.
+    /// The connection is gone, or could not be made; the next attempt follows.
     case lost
     /// The web UI will never take this worker; ``run()`` has ended.
     case disabled(reason: String)
@@ -117,6 +117,7 @@ package actor WebUISession {
       } catch {
         return
       }
+      out.yield(.lost)
       do { try await timing.clock.sleep(for: wait) } catch { return }
     }
   }
@@ -211,7 +212,6 @@ package actor WebUISession {
     }
     await connection.close()
     self.connection = nil
-    out.yield(.lost)
     let closure = await connection.closure()
     let end = "Websocket connection to \(webSocketURL) finished by remote side with code \(closure.summary)"
     lastError = end

@@ -1,7 +1,7 @@
 import Agent
 import ArgumentParser
 import Configuration
-import Foundation
+import FoundationEssentials
 
 /// `worker-agent config`: what is configured, and where.
 struct Config: AsyncParsableCommand {
@@ -28,11 +28,11 @@ struct Config: AsyncParsableCommand {
     var detected = ["WORKER_CLASS": HostFacts.defaultClass(of: architecture), "ARCH": architecture]
     detected["WORKER_HOSTNAME"] = facts.workerHostname(for: settings)
     let report = SettingsReport(settings, detected: detected)
-    FileHandle.standardOutput.write(Data("\(report)".utf8))
+    Terminal.show("\(report)")
     var warnings = settings.warnings
     if detected["WORKER_HOSTNAME"] == nil {
       warnings.append("this host has no full name, so web UIs cannot reach it: set WORKER_HOSTNAME in workers.ini")
     }
-    for warning in warnings { FileHandle.standardError.write(Data("warning: \(warning)\n".utf8)) }
+    for warning in warnings { Terminal.complain("warning: \(warning)\n") }
   }
 }

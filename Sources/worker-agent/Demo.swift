@@ -1,7 +1,7 @@
 import Agent
 import ArgumentParser
 import Configuration
-import Foundation
+import FoundationEssentials
 import LocalWebUI
 import Support
 import SystemPackage
@@ -43,7 +43,7 @@ struct Demo: AsyncParsableCommand {
     } catch let code as ExitCode {
       throw code
     } catch {
-      FileHandle.standardError.write(Data("worker-agent demo: \(error)\n".utf8))
+      Terminal.complain("worker-agent demo: \(error)\n")
       throw ExitCode(1)
     }
   }

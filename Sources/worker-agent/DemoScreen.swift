@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import LocalWebUI
 import Support
 import SystemPackage
@@ -14,7 +14,7 @@ final class DemoScreen: Sendable {
   private let start = ContinuousClock.now
 
   /// Prints a line.
-  func say(_ text: String) { FileHandle.standardOutput.write(Data("\(text)\n".utf8)) }
+  func say(_ text: String) { Terminal.show("\(text)\n") }
 
   /// Prints what an event tells that is new.
   func show(_ event: LocalServer.Event) {
@@ -50,6 +50,14 @@ final class DemoScreen: Sendable {
     say("")
     say("\(job.result ?? "no result")\(job.reason.map { ": \($0)" } ?? "")")
     say("\(job.namedImages.count) images, \(logs.count) texts and logs in \(folder)")
+    if job.result == "incomplete" { showEnd(of: folder.appending("autoinst-log.txt")) }
+  }
+
+  /// Prints the last lines of a log, where it is said what went wrong.
+  private func showEnd(of log: FilePath) {
+    guard let content = try? Files.read(log) else { return say("There is no \(log).") }
+    say("\nThe end of \(log):")
+    for line in String(decoding: content, as: UTF8.self).split(separator: "\n").suffix(20) { say("  \(line)") }
   }
 
   private func tell(_ text: String) {

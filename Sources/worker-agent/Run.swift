@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
-import Foundation
+import FoundationEssentials
+import Support
 import UnixSignals
 
 /// `worker-agent run`: a slot at work.
@@ -9,7 +10,8 @@ struct Run: AsyncParsableCommand {
     abstract: "Takes jobs and runs them.",
     discussion: """
       Ends with SIGTERM or SIGINT: the running job is stopped and scheduled anew. With SIGHUP it ends when the running \
-      job has ended. The exit code is 0 when it was asked to end, 1 when it had to.
+      job has ended. With SIGUSR2 it hands over to the program as it is installed now, in the same process: running jobs \
+      go on, as they do when the worker is killed and started again. The exit code is 0 when it was asked to end, 1 when it had to.
 
       'worker-agent config' with the same flags shows the settings it would run with.
 
@@ -31,18 +33,25 @@ struct Run: AsyncParsableCommand {
     let settings = try options.settings()
     let environment = ProcessInfo.processInfo.environment
     let output = try LogOutput.standard(logFormat, environment: environment)
-    let agent = try await Host([settings], environment: environment, output: output)
+    let handover = Handover()
+    let agent = try await Host(
+      [settings], environment: environment, output: output, notifier: ServiceNotifier(environment: environment))
     let wasAsked = try await withThrowingTaskGroup(of: Bool?.self) { group in
       let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
       group.addTask {
         var isStopping = false
-        for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup) {
-          if signal == .sighup {
-            feed.yield(.finish)
-          } else {
+        var mayHandOver = true
+        for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup, .sigusr2) {
+          switch signal {
+          case .sigusr2 where mayHandOver: await handover.execute(agent, output)
+          // Who was asked to end does so himself.
+          case .sigusr2: break
+          case .sighup: feed.yield(.finish)
+          default:
             feed.yield(isStopping ? .kill : .stop)
             isStopping = true
           }
+          if signal != .sigusr2 { mayHandOver = false }
         }
         return nil
       }

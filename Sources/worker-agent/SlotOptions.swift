@@ -1,6 +1,6 @@
 import ArgumentParser
 import Configuration
-import Foundation
+import FoundationEssentials
 
 /// The flags that are configuration, for every subcommand that needs a slot's settings.
 struct SlotOptions: ParsableArguments {
@@ -59,7 +59,7 @@ struct SlotOptions: ParsableArguments {
     do {
       return try Settings(options: options, environment: ProcessInfo.processInfo.environment)
     } catch {
-      FileHandle.standardError.write(Data("worker-agent: \(error)\n".utf8))
+      Terminal.complain("worker-agent: \(error)\n")
       throw ExitCode(1)
     }
   }

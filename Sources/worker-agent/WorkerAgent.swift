@@ -1,11 +1,25 @@
+import Agent
 import ArgumentParser
 
-/// The program: its subcommands.
+/// The program's beginning.
 @main
+enum Entrance {
+  static func main() async {
+    Terminal.fillGaps()
+    await WorkerAgent.main()
+  }
+}
+
+/// The program: its subcommands.
 struct WorkerAgent: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "worker-agent",
     abstract: "Runs openQA jobs on this host.",
+    usage: """
+      worker-agent [run] [--instance <instance>] [--host <hosts>] [...]
+      worker-agent config [--instance <instance>] [...]
+      worker-agent demo [--folder <path>] [...]
+      """,
     discussion: """
       Registers a slot with one or more openQA web UIs, takes jobs from them, runs each with isotovideo in the slot's \
       pool directory, and uploads its results. Settings come from workers.ini, credentials from client.conf, both in \
@@ -22,6 +36,7 @@ struct WorkerAgent: AsyncParsableCommand {
 
       Completions are there for bash, zsh and fish.
       """,
+    version: Version.current,
     subcommands: [Run.self, Config.self, Demo.self],
     defaultSubcommand: Run.self)
 }

@@ -41,7 +41,7 @@ struct JobTests {
     }
     #expect(wasAsked)
     let left = try Files.names(in: bench.pool)
-    #expect(left == [".locked"], "the pool is clean")
+    #expect(left == [".locked", ".supervisor"], "the pool is clean")
   }
 
   @Test("one job after the other; images that the web UI has are not sent again")

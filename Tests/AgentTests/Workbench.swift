@@ -13,9 +13,16 @@ final class Workbench: Sendable {
   let folder: TemporaryFolder
   let web: LocalServer
   let log: LogRecorder
-  let instance: Int
+  private let ports: InstancePorts
   /// What the host reads its share on.
   let shareLane: IOLane
+  /// What a backend gets.
+  let environment = ProcessInfo.processInfo.environment.filter {
+    // A backend that is built with a sanitizer wants its options.
+    $0.key == "PATH" || $0.key.hasSuffix("SAN_OPTIONS")
+  }
+  /// What tells a process of its own the same settings.
+  let processEnvironment: [String: String]
   private let settings: Settings
 
   /// - Parameters:
@@ -35,10 +42,10 @@ final class Workbench: Sendable {
     self.web = web
     log = try LogRecorder()
     shareLane = try IOLane(name: "share")
-    instance = Workbench.newInstance()
+    ports = try InstancePorts()
     var options = CommandLineOptions()
-    options.instance = instance
-    options.isotovideo = try Workbench.fakeIsotovideo
+    options.instance = ports.instance
+    options.isotovideo = try Workbench.program("fake-isotovideo")
     let url = try proxy?(web) ?? web.url
     let text = """
       [global]
@@ -50,47 +57,38 @@ final class Workbench: Sendable {
       RETRY_DELAY_IF_WEBUI_BUSY = 0
       \(workers)
       """
-    var settings = try Settings(
-      options: options,
-      environment: [
-        "OPENQA_API_KEY": "KEY", "OPENQA_API_SECRET": "SECRET", "OPENQA_CONFIG": "/etc/test",
-        "OPENQA_BASEDIR": folder.path.string,
-      ]
-    ) { $0 == "/etc/test/workers.ini" ? text : nil }
+    processEnvironment = [
+      "OPENQA_API_KEY": "KEY", "OPENQA_API_SECRET": "SECRET", "OPENQA_CONFIG": folder.path.appending("etc").string,
+      "OPENQA_BASEDIR": folder.path.string, "OPENQA_WORKER_CONNECT_INTERVAL": "0.1",
+    ]
+    try Files.makeDirectory(folder.path.appending("etc"))
+    try Files.replace(folder.path.appending("etc/workers.ini"), with: text.utf8)
+    var settings = try Settings(options: options, environment: processEnvironment)
     settings.connectInterval = .milliseconds(20)
     change(&settings)
     self.settings = settings
   }
 
   var pool: FilePath { settings.pool }
+  var instance: Int { ports.instance }
   var share: FilePath { settings.paths.share }
 
-  /// Each slot has ports of its own, below those that the system gives away.
-  private static let instances = Guarded(Int.random(in: 100...900))
-  private static func newInstance() -> Int {
-    instances.withLock { number in
-      number += 1
-      return number
+  /// A program of this package.
+  static func program(_ name: String) throws -> String {
+    let folder =
+      Bundle.main.bundleURL.pathExtension == "xctest" ? Bundle.main.bundleURL.deletingLastPathComponent() : nil
+    let places = [folder, URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()].compactMap { $0 }
+    let found = places.map { $0.appending(path: name).path }.first {
+      FileManager.default.isExecutableFile(atPath: $0)
     }
-  }
-
-  static var fakeIsotovideo: String {
-    get throws {
-      let folder =
-        Bundle.main.bundleURL.pathExtension == "xctest" ? Bundle.main.bundleURL.deletingLastPathComponent() : nil
-      let places = [folder, URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()].compactMap { $0 }
-      let found = places.map { $0.appending(path: "fake-isotovideo").path }.first {
-        FileManager.default.isExecutableFile(atPath: $0)
-      }
-      return try #require(found, "fake-isotovideo is not beside the tests")
-    }
+    return try #require(found, "\(name) is not beside the tests")
   }
 
   /// Schedules a job that plays a scenario of fake-isotovideo; nil plays a run like a real one.
   func schedule(_ scenario: String? = nil, _ more: [String: JSON] = [:]) async throws -> Int64 {
     var settings: [String: JSON] = [
       "DISTRI": "lab", "VERSION": "1", "TEST": "basic", "ARCH": "x86_64", "WORKER_CLASS": "test", "ISO": "lab.iso",
-      "ISOTOVIDEO": .string("exec '\(try Workbench.fakeIsotovideo)' -d"),
+      "ISOTOVIDEO": .string("exec '\(try Workbench.program("fake-isotovideo"))' -d"),
     ]
     if let scenario { settings["FAKE_ISOTOVIDEO_SCENARIO"] = .string(scenario) }
     return await web.schedule(settings.merging(more) { $1 })
@@ -101,12 +99,12 @@ final class Workbench: Sendable {
   /// - Returns: whether the host ended because it was asked to.
   @discardableResult
   func run(
-    stopsHost: Bool = true, _ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void
+    notifier: ServiceNotifier? = nil, stopsHost: Bool = true,
+    _ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void
   ) async throws -> Bool {
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
-    let environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"]
     let host = try await Host(
-      [settings], environment: environment, output: log.output, shareLane: shareLane)
+      [settings], environment: environment, output: log.output, notifier: notifier, shareLane: shareLane)
     async let end = host.run(commands)
     let result: Result<Void, any Error>
     do { result = .success(try await body(feed)) } catch { result = .failure(error) }

@@ -44,7 +44,7 @@ struct IsotovideoTests {
   func run(_ command: Command) async throws -> (exit: ProcessExit, output: String) {
     let log = path("output")
     try Files.remove(log)
-    let exit = try await ProcessTree(command, output: log).run()
+    let exit = try await Program.run(command, appendingTo: log)
     return (exit, String(decoding: try Files.read(log) ?? [], as: UTF8.self))
   }
 

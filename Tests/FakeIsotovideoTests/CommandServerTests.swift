@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 import Transport
 
@@ -7,7 +8,7 @@ struct CommandServerTests {
   @Test func answersAsTheRealOne() async throws {
     let run = try FakeRun(
       scenario: #"{"modules": [{"name": "boot", "steps": [{"log": "ready"}, {"hang": true}]}]}"#,
-      port: try await freePort())
+      ports: try InstancePorts())
     await run.line(with: "ready")
     let base = "http://127.0.0.1:\(run.port)/token"
     let version = try JSON(parsing: try await output(of: "curl", ["-sS", "\(base)/isotovideo/version"]))
@@ -30,7 +31,7 @@ struct CommandServerTests {
           {"name": "shutdown", "category": "x11", "steps": [
             {"broadcast": {"check_screen": {"mustmatch": "a"}, "current_api_function": "assert_screen"}}]}
         ]}
-        """, port: try await freePort())
+        """, ports: try InstancePorts())
     await run.line(with: "ready")
     let socket = try await WebSocketClient().connect(WebSocketRequest("ws://127.0.0.1:\(run.port)/token/ws"))
     var messages = socket.messages.makeAsyncIterator()

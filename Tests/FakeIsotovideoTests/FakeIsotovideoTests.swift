@@ -1,7 +1,7 @@
 import Foundation
-import HTTPServer
 import Support
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1)))
@@ -9,7 +9,7 @@ struct FakeIsotovideoTests {
   @Test func leavesWhatTheRealProgramLeaves() async throws {
     let real = try RealRun()
     let began = ContinuousClock.now
-    let run = try FakeRun(variables: real.variables, port: try await freePort())
+    let run = try FakeRun(variables: real.variables, ports: try InstancePorts())
     #expect(await run.exitCode() == 0)
     #expect(ContinuousClock.now - began < .seconds(10))
     #expect(try run.files() == real.files.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
@@ -180,9 +180,6 @@ struct FakeIsotovideoTests {
     #expect(ContinuousClock.now - began < .seconds(20))
   }
 }
-
-/// A port that is free now.
-func freePort() async throws -> Int { try await WebServer.with(handler: { _ in .text("") }) { $0.port } }
 
 /// Runs a program of the PATH and returns what it wrote.
 func output(of program: String, _ arguments: [String]) async throws -> String {

@@ -6,8 +6,7 @@ import TestSupport
 /// One run of fake-isotovideo in a pool of its own.
 final class FakeRun: Sendable {
   private let folder: TemporaryFolder
-  /// QEMUPORT + 1.
-  let port: Int
+  private let ports: InstancePorts?
   /// What it writes, line by line.
   let lines: AsyncStream<String>
   private let process: Process
@@ -17,13 +16,13 @@ final class FakeRun: Sendable {
   /// - Parameters:
   ///   - scenario: JSON; nil plays the built-in one.
   init(
-    scenario: String? = nil, variables: JSON = ["JOBTOKEN": "token", "NAME": "fake"], port: Int = 0,
+    scenario: String? = nil, variables: JSON = ["JOBTOKEN": "token", "NAME": "fake"], ports: InstancePorts? = nil,
     arguments: [String] = ["-d"]
   ) throws {
     folder = try TemporaryFolder()
-    self.port = port
+    self.ports = ports
     var variables = variables
-    if port > 0 { variables["QEMUPORT"] = .string("\(port - 1)") }
+    if let ports { variables["QEMUPORT"] = .string("\(ports.first)") }
     if let scenario { variables["FAKE_ISOTOVIDEO_SCENARIO"] = .string(scenario) }
     try Files.replace(folder.path.appending("vars.json"), with: variables.bytes)
     process = Process()
@@ -37,20 +36,16 @@ final class FakeRun: Sendable {
     let (ended, endContinuation) = AsyncStream<Int32>.makeStream()
     self.lines = lines
     self.ended = ended
-    let partial = Guarded("")
-    output.fileHandleForReading.readabilityHandler = { handle in
-      let data = handle.availableData
-      if data.isEmpty {
-        handle.readabilityHandler = nil
-        return lineContinuation.finish()
+    let reading = output.fileHandleForReading
+    // A thread of its own: `readabilityHandler` crashes libdispatch under the sanitizers.
+    try ServiceThread.start(name: "output") {
+      var partial = ""
+      while case let data = reading.availableData, !data.isEmpty {
+        var lines = (partial + String(decoding: data, as: UTF8.self)).components(separatedBy: "\n")
+        partial = lines.removeLast()
+        for line in lines { lineContinuation.yield(line) }
       }
-      let complete = partial.withLock { text in
-        text += String(decoding: data, as: UTF8.self)
-        var complete = text.components(separatedBy: "\n")
-        text = complete.removeLast()
-        return complete
-      }
-      for line in complete { lineContinuation.yield(line) }
+      lineContinuation.finish()
     }
     process.terminationHandler = { process in
       endContinuation.yield(
@@ -71,6 +66,9 @@ final class FakeRun: Sendable {
   /// Waits for a line that has `text`; nil if the output ends before.
   @discardableResult
   func line(with text: String) async -> String? { await lines.first { $0.contains(text) } }
+
+  /// Its command server's port; 0 without one.
+  var port: Int { ports.map { $0.first + 1 } ?? 0 }
 
   /// The pool, its working directory.
   var pool: FilePath { folder.path }

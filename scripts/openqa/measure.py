@@ -153,6 +153,7 @@ def measure(worker):
     results[f"idle CPU over {IDLE:g} s, ms"] = [sum(cpu for cpu, _ in used) / 1e6]
     results["idle context switches"] = [sum(switches for _, switches in used)]
     results["idle private memory, MB"] = [worker.memory(r"Private_\w+:\s+(\d+)")]
+    results["of it written (dirty), MB"] = [worker.memory(r"Private_Dirty:\s+(\d+)")]
     results["idle resident memory, MB"] = [worker.memory(r"\nRss:\s+(\d+)")]
     results["threads"] = [worker.threads()]
     results["exit → uploading, ms"] = [1000 * worker.exit_to_uploading() for _ in range(RUNS)]

@@ -12,6 +12,10 @@ void clinux_set_thread_name(const char *name);
 /// Adds to the calling thread's nice value (on Linux it belongs to the thread).
 void clinux_add_niceness(int increment);
 
+/// Runs another program in this process's place, with this environment: no descriptor but 0 to 2 reaches it, no signal is
+/// ignored or blocked. Returns an errno value if that cannot be done; signals have their default effects then.
+int clinux_replace_process(const char *path, char *const arguments[]);
+
 /// Takes a write lock on the whole of an open file without waiting, held by the open file description (F_OFD_SETLK): it
 /// stays through `fork` and ends with the last copy of the descriptor. Returns 0, or an errno value: EAGAIN if another
 /// lock, POSIX locks included, is in the way.

@@ -1,0 +1,66 @@
+import Engines
+import Logging
+import OpenQAProtocol
+import Support
+import SystemPackage
+
+/// A job's record on disk: written when a job is taken, changed at each step, gone with the job.
+///
+/// Readable by its owner alone, since settings can be secret.
+actor JobJournal {
+  private(set) var record: JobRecord
+  private let pool: Pool
+  private let logger: Logger
+  private var isUnwritable = false
+
+  init(_ record: JobRecord, pool: Pool, logger: Logger) {
+    self.record = record
+    self.pool = pool
+    self.logger = logger
+  }
+
+  /// Changes the record, and returns when the change is on disk.
+  ///
+  /// A disk that takes no more costs the job no more than its going on after an end of the process: it is logged once.
+  func update(_ change: @Sendable (inout JobRecord) -> Void) async {
+    change(&record)
+    let (record, file) = (record, JobJournal.file(in: pool))
+    do {
+      try await pool.lane.run {
+        try Files.replace(file, with: record.text, permissions: [.ownerReadWrite])
+      }
+    } catch {
+      if !isUnwritable { logger.warning("Job \(record.grabbed.id) would not survive a restart of the worker: \(error)") }
+      isUnwritable = true
+    }
+  }
+
+  /// The job is over.
+  func remove() async {
+    let file = JobJournal.file(in: pool)
+    do { try await pool.lane.run { try Files.remove(file) } } catch {
+      logger.error("The record of an ended job cannot be removed: \(error)")
+    }
+  }
+
+  /// What an earlier process has written; nil if there is nothing. What cannot be used is set aside.
+  static func left(in pool: Pool, logger: Logger) async -> JobRecord? {
+    let file = file(in: pool)
+    do {
+      return try await pool.lane.run {
+        guard let text = try Files.read(file) else { return nil }
+        do { return try JobRecord(parsing: text, bootID: Boot.id) } catch {
+          let aside = FilePath("\(file).unusable")
+          try Files.move(file, to: aside)
+          logger.warning("The job in \(file) is lost, since \(error): the file is kept as \(aside)")
+          return nil
+        }
+      }
+    } catch {
+      logger.warning("Whether an earlier worker has left a job cannot be known: \(error)")
+      return nil
+    }
+  }
+
+  private static func file(in pool: Pool) -> FilePath { pool.stateFolder.appending("job.json") }
+}

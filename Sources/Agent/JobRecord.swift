@@ -1,0 +1,138 @@
+import OpenQAProtocol
+import Support
+
+/// What a slot means to do with its job, in a form that outlives the process: enough for another one to go on with it.
+///
+/// Intent, not copies: which images a web UI has, the web UI says.
+struct JobRecord: Sendable, Hashable {
+  /// What the job is at.
+  enum Phase: Sendable, Hashable {
+    /// Nothing of it has been started; what there is of it is made anew.
+    case settingUp
+    /// The backend was started, or was about to be.
+    case executing
+    /// Its stop is decided; the rest is to bring the results up and to say how it ended.
+    case reporting
+  }
+
+  /// Of this form. A newer one is not understood, an older one has to be.
+  static let version: Int64 = 1
+
+  /// The HOST entry of the web UI that gave the job.
+  var webUI: String
+  /// The slot's number there.
+  var workerID: Int64
+  /// The job as it was given.
+  var grabbed: JobInfo
+  /// The job with the worker's settings laid over and its command server's address; nil before it is set up.
+  var prepared: JobInfo?
+  /// Names the boot in which the backend runs, and in which `startedAt` counts.
+  var bootID: String
+  /// When the backend was started, as seconds since the boot.
+  var startedAt: Double?
+  /// Why the job stops, once that is decided.
+  var reason: StopReason?
+  /// What has been told or brought to the web UI and must not be again.
+  var finished: Set<String> = []
+
+  var phase: Phase {
+    if reason != nil { return .reporting }
+    return prepared == nil ? .settingUp : .executing
+  }
+}
+
+extension JobRecord {
+  /// A record that cannot be used.
+  struct Unusable: Error, CustomStringConvertible {
+    var description: String
+  }
+
+  /// Takes a record apart that an earlier process has written.
+  /// - Parameter bootID: of now: what ran before it runs no more.
+  /// - Throws: ``Unusable``.
+  init(parsing text: [UInt8], bootID: String) throws(Unusable) {
+    let json: JSON
+    do { json = try JSON(parsing: text) } catch { throw Unusable(description: "it is corrupt: \(error)") }
+    guard let version = json["version"]?.integer else { throw Unusable(description: "it is corrupt: no version") }
+    guard version <= JobRecord.version else {
+      throw Unusable(description: "a newer worker has written it (version \(version), understood up to \(Self.version))")
+    }
+    func member(_ key: String) throws(Unusable) -> String {
+      guard let value = json[key]?.string else { throw Unusable(description: "it is corrupt: no \(key)") }
+      return value
+    }
+    func job(_ json: JSON) throws(Unusable) -> JobInfo {
+      do { return try JobInfo(json) } catch { throw Unusable(description: "it is corrupt: \(error)") }
+    }
+    self.bootID = try member("boot_id")
+    guard self.bootID == bootID else { throw Unusable(description: "the host has been started anew since") }
+    webUI = try member("web_ui")
+    guard let workerID = json["worker_id"]?.integer else { throw Unusable(description: "it is corrupt: no worker_id") }
+    self.workerID = workerID
+    grabbed = try job(json["grabbed"] ?? .null)
+    if let prepared = json["prepared"] { self.prepared = try job(prepared) }
+    startedAt = json["started_at"]?.scalar.flatMap { Double($0) }
+    if let reason = json["reason"] {
+      guard let known = StopReason(record: reason) else {
+        throw Unusable(description: "it is corrupt: \(reason.text) is no reason to stop")
+      }
+      self.reason = known
+    }
+    finished = Set((json["finished"]?.array ?? []).compactMap(\.string))
+  }
+
+  /// What ``init(parsing:bootID:)`` reads.
+  var text: [UInt8] {
+    var json: JSON = [
+      "version": .integer(JobRecord.version), "boot_id": .string(bootID), "web_ui": .string(webUI),
+      "worker_id": .integer(workerID), "grabbed": grabbed.json,
+      "finished": .array(finished.sorted().map { .string($0) }),
+    ]
+    json["prepared"] = prepared?.json
+    json["started_at"] = startedAt.map { .number("\($0)") }
+    json["reason"] = reason?.record
+    return json.bytes
+  }
+}
+
+extension StopReason {
+  /// The reason as a record has it.
+  fileprivate var record: JSON {
+    var json: JSON = ["name": .string(name)]
+    switch self {
+    case .timedOut(let limit): json["limit"] = limit == .setup ? "setup" : "execution"
+    case .setupFailure(let failure):
+      json["category"] = .string(failure.category.rawValue)
+      json["text"] = .string(failure.message)
+    case .apiFailure(let text): json["text"] = text.map { .string($0) }
+    case .workerBroken(let text): json["text"] = .string(text)
+    case .other(let text): json = ["other": .string(text)]
+    case .done, .died, .cancelled, .obsoleted, .aborted, .quit: break
+    }
+    return json
+  }
+
+  /// Nil for what no reason looks like.
+  fileprivate init?(record json: JSON) {
+    if let text = json["other"]?.string {
+      self = .other(text)
+      return
+    }
+    let text = json["text"]?.string
+    switch json["name"]?.string {
+    case "done": self = .done
+    case "died": self = .died
+    case "timeout": self = .timedOut(json["limit"]?.string == "setup" ? .setup : .execution)
+    case "setup failure":
+      guard let category = SetupFailure.Category(rawValue: json["category"]?.string ?? "") else { return nil }
+      self = .setupFailure(SetupFailure(category, text ?? ""))
+    case "api-failure": self = .apiFailure(text)
+    case "cancel": self = .cancelled
+    case "obsolete": self = .obsoleted
+    case "abort": self = .aborted
+    case "quit": self = .quit
+    case "worker broken": self = .workerBroken(text ?? "")
+    default: return nil
+    }
+  }
+}

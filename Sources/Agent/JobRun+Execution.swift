@@ -1,0 +1,137 @@
+import CommandServerClient
+import Configuration
+import Engines
+import Logging
+import OpenQAProtocol
+import ProcessTree
+import Support
+import SystemPackage
+import Upload
+import WebUISession
+
+extension JobRun {
+  func makeUploader(_ job: JobInfo, _ server: CommandServer) -> ResultUploader {
+    ResultUploader(
+      .init(
+        job: job.id, workerID: workerID, commandServerURL: server.url, workerHostname: slot.workerHostname),
+      client: client, pool: slot.pool.path, lane: slot.pool.lane, logger: slot.logger)
+  }
+
+  /// Starts the backend, or goes on with the one there is, and returns when it and everything that served it has ended.
+  func execute(_ job: JobInfo, _ backend: Backend, _ uploader: ResultUploader, _ journal: JobJournal) async {
+    let tree = await tree(backend.processes)
+    let limit = await remainingTime(JobLimits(job, settings: slot.settings).execution, journal)
+    await withTaskGroup(of: Void.self) { group in
+      if let tree { group.addTask { await watch(tree) } }
+      group.addTask { if await sleepsFor(limit) { stop.open(with: .timedOut(.execution)) } }
+      group.addTask { await upload(uploader) }
+      group.addTask { await greet(backend.commandServer) }
+      group.addTask {
+        await session.update(status: .working(job, webUI: webUI.address.entry), jobs: [job.id])
+        await session.sendStatus()
+      }
+      let reason = (try? await stop.wait()) ?? .quit
+      slot.logger.info("Stopping job \(job.id) from \(webUI.address): \(reason.name)")
+      group.addTask { await decide(journal) }
+      group.addTask { await tellUploading(job.id) }
+      if let tree { await end(tree, backend.commandServer, reason) }
+    }
+    // Only now: until the reason is on record, the supervisor alone knows how the backend ended.
+    await tree?.release()
+    if case .ended(let end) = backend.processes { note(await end.clear()) }
+  }
+
+  /// The backend's processes; nil if they cannot be started or have all ended.
+  private func tree(_ processes: Backend.Processes) async -> SupervisedTree? {
+    switch processes {
+    case .running(let tree): return tree
+    case .ended(let end):
+      if let exit = end.exit {
+        note(exit)
+      } else {
+        slot.logger.error("The backend's supervisor is gone, and how the backend ended is not known")
+        stop.open(with: .died)
+      }
+    case .gone: stop.open(with: .died)
+    case .toStart(let command):
+      guard stop.value == nil else { break }
+      slot.logger.info("Starting isotovideo")
+      slot.log.logger(.test).debug("+++ worker notes +++")
+      // The backend appends to the same log: what was logged so far comes first.
+      try? await slot.pool.lane.run {}
+      do {
+        return try await slot.supervisor.start(
+          command, output: slot.pool.path.appending("autoinst-log.txt"), folder: slot.pool.stateFolder,
+          lock: lock)
+      } catch {
+        slot.logger.error("isotovideo can not be started: \(error)")
+        stop.open(with: .setupFailure(SetupFailure(.setup, "isotovideo can not be started: \(error)")))
+      }
+    }
+    return nil
+  }
+
+  /// What is left of a limit that has run since the backend was started, by whichever process.
+  private func remainingTime(_ limit: Duration, _ journal: JobJournal) async -> Duration {
+    let now = Boot.time
+    return max(.zero, limit - .seconds(now - (await journal.record.startedAt ?? now)))
+  }
+
+  private func watch(_ tree: SupervisedTree) async {
+    do { note(try await tree.exit()) } catch is CancellationError {
+    } catch {
+      slot.logger.error("\(error)")
+      stop.open(with: .died)
+    }
+  }
+
+  private func note(_ exit: ProcessExit) {
+    slot.log.logger(.test).info("Isotovideo exit status: \(exit)")
+    stop.open(with: exit.isSuccess ? .done : .died)
+  }
+
+  private func note(_ end: TreeEnd) {
+    guard case .survivors(let processes) = end else { return }
+    for process in processes { slot.logger.error("A process of the job cannot be ended: \(process)") }
+  }
+
+  /// Ends the backend and all that it has started.
+  private func end(_ tree: SupervisedTree, _ server: CommandServer, _ reason: StopReason) async {
+    let hasEnded = reason == .done || reason == .died
+    if !hasEnded {
+      do { try await server.announceStop(reason: reason.name) } catch {
+        slot.logger.debug("the backend was not told that it is stopped: \(error)")
+      }
+    }
+    // What a backend leaves behind that has ended by itself gets no time.
+    note(await tree.stop(grace: hasEnded ? .zero : JobRun.grace))
+  }
+
+  /// Passes over the results until the job stops; the last one begun is finished.
+  private func upload(_ uploader: ResultUploader) async {
+    repeat {
+      do {
+        try await uploader.pass(isFinal: false)
+      } catch let error as UploadError {
+        switch error.code {
+        case .status: stop.open(with: .apiFailure(error.description))
+        case .noTestsScheduled: stop.open(with: .other(error.description))
+        case .artefacts, .asset: break
+        }
+      } catch {
+        slot.logger.warning("results are not uploaded now: \(error)")
+      }
+    } while await sleepsFor(JobRun.period)
+  }
+
+  /// Waits for the command server to come up, to say so.
+  private func greet(_ server: CommandServer) async {
+    while await sleepsFor(.milliseconds(500)) {
+      guard let version = try? await server.version() else { continue }
+      // While the backend starts, this request can get the answer to another one.
+      slot.logger.info(
+        "The backend's command server is up\(version.isotovideo.isEmpty ? "" : ": version \(version.isotovideo)")")
+      return
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import Configuration
+import Engines
+import Logging
+import OpenQAProtocol
+import Support
+import SystemPackage
+import Transport
+import Upload
+import WebUIClient
+
+extension JobRun {
+  /// Steps of the report that are on record when they are done; logs and assets go by their paths.
+  private enum Step {
+    static let noted = "noted"
+    static let duplicated = "duplicated"
+    static let delivered = "delivered"
+    static let told = "told"
+    static func uploaded(_ file: FilePath) -> String { "uploaded \(file)" }
+  }
+
+  /// Uploads logs and results and tells the web UI how the job ended.
+  func report(_ job: JobInfo, _ uploader: ResultUploader?, _ journal: JobJournal) async {
+    let record = await journal.record
+    if record.finished.contains(Step.told) { return }
+    var reason = record.reason ?? .quit
+    var evidence = JobEnd.Evidence()
+    if !record.finished.contains(Step.delivered) {
+      (reason, evidence.uploadFailure) = await deliver(job, uploader, reason, journal)
+      if evidence.uploadFailure == nil {
+        await journal.update { [reason] in
+          $0.reason = reason
+          $0.finished.insert(Step.delivered)
+        }
+      }
+    }
+    evidence.baseState = BaseState(parsing: try? await slot.pool.read("base_state.json", limit: 1 << 20))
+    if evidence.baseState != .missing {
+      let log = try? await slot.pool.read("autoinst-log.txt", limit: 256 << 20)
+      evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
+    }
+    await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+    await journal.update { $0.finished.insert(Step.told) }
+  }
+
+  /// Brings everything to the web UI that it gets after such a stop.
+  /// - Returns: the reason, which a failure replaces, and why results are missing.
+  private func deliver(
+    _ job: JobInfo, _ uploader: ResultUploader?, _ decided: StopReason, _ journal: JobJournal
+  ) async -> (StopReason, String?) {
+    var reason = decided
+    let finished = await journal.record.finished
+    if !finished.contains(Step.noted) {
+      let notes = slot.log.logger(.test)
+      notes.info("+++ worker notes +++")
+      notes.info("End time: \(Timestamp.utc())")
+      notes.info("Result: \(reason.name)")
+      await journal.update { $0.finished.insert(Step.noted) }
+    }
+    if reason.uploadsLogs {
+      do { try await uploadLogs(job, reason, journal) } catch { reason = .apiFailure("\(error)") }
+    }
+    if reason == .quit, !finished.contains(Step.duplicated) {
+      var call = WebUIClient.Call(.post, "jobs/\(job.id)/duplicate")
+      call.query = [("dup_type_auto", "1")]
+      do {
+        try await client.send(call)
+        await journal.update { $0.finished.insert(Step.duplicated) }
+      } catch { reason = .apiFailure("\(error): duplication after quit") }
+    }
+    if case .apiFailure = reason { return (reason, nil) }
+    do { try await uploader?.pass(isFinal: true) } catch {
+      let isStatus = (error as? UploadError)?.code == .status
+      return (reason, "Unable to upload images: \(isStatus ? "posting status failed" : "\(error)")")
+    }
+    return (reason, nil)
+  }
+
+  private func uploadLogs(_ job: JobInfo, _ reason: StopReason, _ journal: JobJournal) async throws {
+    let finished = await journal.record.finished
+    let ledger = UploadLedger(
+      hasArrived: { finished.contains(Step.uploaded($0)) },
+      note: { file in await journal.update { $0.finished.insert(Step.uploaded(file)) } })
+    let logs = LogUploader(
+      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, ledger: ledger,
+      logger: slot.log.logger(.both))
+    try await logs.upload(assets: reason.uploadsAssets ? makeAssetUploader(job, ledger) : nil)
+  }
+
+  private func makeAssetUploader(_ job: JobInfo, _ ledger: UploadLedger) -> AssetUploader {
+    AssetUploader(
+      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane,
+      options: AssetUploader.Options(slot.settings.upload, for: webUI.address), ledger: ledger,
+      logger: slot.log.logger(.both), clock: slot.clock)
+  }
+
+  private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async {
+    var call = WebUIClient.Call(.post, "jobs/\(job)/set_done")
+    call.query = end.parameters(workerID: workerID)
+    call.expectsJSON = false
+    // After a failure of the web UI one try has to do; the next registration frees the job as well.
+    if !isCertain { call.tries = 1 }
+    isEnding()
+    do {
+      let result = try await client.send(call)["result"]?.scalar
+      let shown = [result ?? end.result, end.reason].compactMap { $0 }.joined(separator: ", ")
+      slot.logger.info("Job \(job) from \(webUI.address) finished - \(shown)")
+    } catch {
+      slot.logger.error("The end of job \(job) could not be told to \(webUI.address): \(error)")
+    }
+  }
+}
+
+extension AssetUploader.Options {
+  init(_ settings: Settings.Upload, for webUI: WebUIAddress) {
+    self.init()
+    isLocal = settings.isLocal && webUI.isLocal
+    // A chunk is in memory several times over, twice as large as the file's part that is in it.
+    chunkSize = min(max(1, settings.chunkSize), AssetUploader.maximumChunkSize)
+    tries = settings.tries
+    delay = settings.delay
+  }
+}

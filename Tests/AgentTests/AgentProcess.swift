@@ -1,0 +1,47 @@
+import Foundation
+import ProcessTree
+import Support
+import SystemPackage
+import Testing
+
+/// The program itself, as a process that can be killed.
+final class AgentProcess: Sendable {
+  let pid: Int32
+  private let end: Latch<Int32>
+
+  /// Starts a slot of a workbench. What it logs is appended to `log`.
+  convenience init(_ bench: Workbench, log: FilePath) throws {
+    let program = try Workbench.program("worker-agent")
+    let arguments = ["--instance", "\(bench.instance)", "--isotovideo", try Workbench.program("fake-isotovideo")]
+    try self.init(
+      Command(
+        program, arguments: arguments, environment: bench.environment.merging(bench.processEnvironment) { $1 },
+        workingDirectory: "/"),
+      log: log)
+  }
+
+  /// Starts a program.
+  init(_ command: Command, log: FilePath) throws {
+    let process = Process()
+    process.executableURL = URL(filePath: command.executable)
+    process.arguments = command.arguments
+    process.environment = command.environment
+    try Files.append([], to: log)
+    let handle = try #require(FileHandle(forWritingAtPath: log.string))
+    try handle.seekToEnd()
+    process.standardOutput = handle
+    process.standardError = handle
+    process.standardInput = FileHandle.nullDevice
+    let end = Latch<Int32>()
+    process.terminationHandler = { end.open(with: $0.terminationStatus) }
+    try process.run()
+    self.end = end
+    pid = process.processIdentifier
+  }
+
+  /// Returns when it has ended: with its exit status, or the signal.
+  @discardableResult
+  func exit() async throws -> Int32 { try await end.wait() }
+
+  func send(_ signal: Int32) { kill(pid, signal) }
+}

@@ -1,0 +1,63 @@
+import OpenQAProtocol
+import Support
+import Testing
+
+@testable import Agent
+
+@Suite("A job's record")
+struct JobRecordTests {
+  private static func record(_ change: (inout JobRecord) -> Void = { _ in }) throws -> JobRecord {
+    let job = try JobInfo(["id": 7, "settings": ["NAME": "x", "NUMBER": .number("1.50")], "assigned_worker_id": "3"])
+    var record = JobRecord(webUI: "https://web.ui", workerID: 3, grabbed: job, bootID: "boot")
+    change(&record)
+    return record
+  }
+
+  @Test(
+    "another process reads what one has written",
+    arguments: [
+      nil, .done, .died, .timedOut(.setup), .timedOut(.execution), .setupFailure(SetupFailure(.cache, "full")),
+      .apiFailure(nil), .apiFailure("503"), .cancelled, .obsoleted, .aborted, .quit, .workerBroken("no"),
+      .other("done"),
+    ] as [StopReason?])
+  func roundTrip(reason: StopReason?) throws {
+    let record = try JobRecordTests.record {
+      $0.prepared = $0.grabbed
+      $0.prepared?.json["URL"] = "http://localhost:1/x"
+      $0.startedAt = 12.5
+      $0.reason = reason
+      $0.finished = ["duplicated", "uploaded /pool/a b"]
+    }
+    #expect(try JobRecord(parsing: record.text, bootID: "boot") == record)
+    #expect(record.phase == (reason == nil ? .executing : .reporting))
+    let fresh = try JobRecordTests.record()
+    #expect(try JobRecord(parsing: fresh.text, bootID: "boot") == fresh && fresh.phase == .settingUp)
+  }
+
+  static let unusableTexts: [(text: String, problem: String)] = [
+    ("", "corrupt"), ("{", "corrupt"), ("[]", "corrupt: no version"), (#"{"version":2}"#, "a newer worker"),
+    (#"{"version":1}"#, "no boot_id"), (#"{"version":1,"boot_id":"old"}"#, "started anew"),
+    (#"{"version":1,"boot_id":"boot"}"#, "no web_ui"), (#"{"version":1,"boot_id":"boot","web_ui":"x"}"#, "no worker_id"),
+    (#"{"version":1,"boot_id":"boot","web_ui":"x","worker_id":1,"grabbed":{"id":1}}"#, "no settings"),
+    (
+      #"{"version":1,"boot_id":"boot","web_ui":"x","worker_id":1,"grabbed":{"id":1,"settings":{}},"reason":"x"}"#,
+      "no reason to stop"
+    ),
+  ]
+
+  @Test("one that cannot be used says why", arguments: unusableTexts)
+  func unusable(text: String, problem: String) {
+    let error = #expect(throws: JobRecord.Unusable.self) {
+      try JobRecord(parsing: Array(text.utf8), bootID: "boot")
+    }
+    #expect(error?.description.contains(problem) == true, "\(error?.description ?? "")")
+  }
+
+  @Test("one that is cut off anywhere is corrupt")
+  func cut() throws {
+    let text = try JobRecordTests.record { $0.reason = .quit }.text
+    for length in text.indices {
+      #expect(throws: JobRecord.Unusable.self) { try JobRecord(parsing: Array(text[..<length]), bootID: "boot") }
+    }
+  }
+}
