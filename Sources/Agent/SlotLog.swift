@@ -56,12 +56,12 @@ package final class SlotLog: Sendable {
     func log(_ name: String) -> LogQueue {
       let path = pool.path.appending(name)
       let isTold = Latch<Void>()
-      return LogQueue(lane: pool.lane, limit: 4 << 20, format: SlotLog.poolFormat) { line in
+      return LogQueue(lane: pool.lane, limit: 4 << 20, format: SlotLog.poolFormat) { [weak self] line in
         do {
           try Files.append(line.utf8, to: path)
         } catch {
           // Not in the pool's logs again: to the process's log alone, and once.
-          if isTold.open(with: ()) { self.tell(.error, "\(name) of job \(id) lacks lines: \(error)") }
+          if isTold.open(with: ()) { self?.tell(.error, "\(name) of job \(id) lacks lines: \(error)") }
         }
       }
     }

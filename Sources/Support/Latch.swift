@@ -2,7 +2,7 @@
 public final class Latch<Value: Sendable>: Sendable {
   private struct State {
     var value: Value?
-    var waiters: [Int: CheckedContinuation<Value, any Error>] = [:]
+    var waiters: [Int: CheckedContinuation<Void, any Error>] = [:]
     var nextWaiter = 0
     /// Waiters that were cancelled before they had a continuation.
     var cancelled: Set<Int> = []
@@ -20,14 +20,14 @@ public final class Latch<Value: Sendable>: Sendable {
   /// - Returns: whether it was this call that set it.
   @discardableResult
   public func open(with value: Value) -> Bool {
-    let waiters = state.withLock { state -> [CheckedContinuation<Value, any Error>]? in
+    let waiters = state.withLock { state -> [CheckedContinuation<Void, any Error>]? in
       guard state.value == nil else { return nil }
       state.value = value
       defer { state.waiters = [:] }
       return Array(state.waiters.values)
     }
     guard let waiters else { return false }
-    for waiter in waiters { waiter.resume(returning: value) }
+    for waiter in waiters { waiter.resume() }
     return true
   }
 
@@ -39,10 +39,10 @@ public final class Latch<Value: Sendable>: Sendable {
       return state.nextWaiter
     }
     defer { _ = state.withLock { $0.cancelled.remove(id) } }
-    return try await withTaskCancellationHandler {
+    try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        let result = state.withLock { state -> Result<Value, any Error>? in
-          if let value = state.value { return .success(value) }
+        let result = state.withLock { state -> Result<Void, any Error>? in
+          if state.value != nil { return .success(()) }
           if state.cancelled.contains(id) { return .failure(CancellationError()) }
           state.waiters[id] = continuation
           return nil
@@ -50,12 +50,16 @@ public final class Latch<Value: Sendable>: Sendable {
         if let result { continuation.resume(with: result) }
       }
     } onCancel: {
-      let waiter = state.withLock { state -> CheckedContinuation<Value, any Error>? in
+      let waiter = state.withLock { state -> CheckedContinuation<Void, any Error>? in
         if let waiter = state.waiters.removeValue(forKey: id) { return waiter }
         state.cancelled.insert(id)
         return nil
       }
       waiter?.resume(throwing: CancellationError())
     }
+    // The value comes under the lock, not through the continuation: ThreadSanitizer does not see the order that one makes
+    // which is resumed before it is awaited.
+    guard let value else { throw CancellationError() }
+    return value
   }
 }

@@ -22,7 +22,8 @@ extension RawClient {
       default: [mark | 127] + (0..<8).map { UInt8(truncatingIfNeeded: length >> (56 - 8 * $0)) }
       }
     let key: [UInt8] = isMasked ? [7, 77, 177, 3] : []
-    let body = isMasked ? payload.enumerated().map { $1 ^ key[$0 % 4] } : Array(payload)
+    var body = Array(payload)
+    if isMasked { for index in body.indices { body[index] ^= key[index & 3] } }
     try await send([first] + size + key + body)
   }
 

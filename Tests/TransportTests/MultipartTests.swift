@@ -118,10 +118,13 @@ struct MultipartTests {
       }
     }
     let kilo = 1 << 10
+    let pattern = (0..<65_537).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
     for size in [
       0, 1, 64 * kilo - 1, 64 * kilo, 64 * kilo + 1, 256 * kilo, 320 * kilo, 320 * kilo + 1, 3000 * kilo + 7,
     ] {
-      let content = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+      var content = pattern
+      while content.count < size { content += content }
+      content.removeLast(content.count - size)
       let path = try file(content)
       let answer = try await client.send(
         HTTPRequest(
