@@ -30,7 +30,9 @@ actor JobJournal {
         try Files.replace(file, with: record.text, permissions: [.ownerReadWrite])
       }
     } catch {
-      if !isUnwritable { logger.warning("Job \(record.grabbed.id) would not survive a restart of the worker: \(error)") }
+      if !isUnwritable {
+        logger.warning("Job \(record.grabbed.id) would not survive a restart of the worker: \(error)")
+      }
       isUnwritable = true
     }
   }

@@ -55,7 +55,8 @@ extension JobRecord {
     do { json = try JSON(parsing: text) } catch { throw Unusable(description: "it is corrupt: \(error)") }
     guard let version = json["version"]?.integer else { throw Unusable(description: "it is corrupt: no version") }
     guard version <= JobRecord.version else {
-      throw Unusable(description: "a newer worker has written it (version \(version), understood up to \(Self.version))")
+      throw Unusable(
+        description: "a newer worker has written it (version \(version), understood up to \(Self.version))")
     }
     func member(_ key: String) throws(Unusable) -> String {
       guard let value = json[key]?.string else { throw Unusable(description: "it is corrupt: no \(key)") }

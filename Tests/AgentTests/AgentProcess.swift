@@ -40,6 +40,9 @@ final class AgentProcess: Sendable {
     pid = process.processIdentifier
   }
 
+  /// A test that fails leaves none behind.
+  deinit { if end.value == nil { kill(pid, SIGKILL) } }
+
   /// Returns when it has ended: with its exit status, or the signal.
   @discardableResult
   func exit() async throws -> Int32 { try await end.wait() }

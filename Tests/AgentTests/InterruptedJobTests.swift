@@ -63,7 +63,9 @@ struct InterruptedJobTests {
     }
   }
 
-  @Test("a record that is of no use is set aside; the web UI hears that the job is lost", arguments: ["{", #"{"version":9}"#])
+  @Test(
+    "a record that is of no use is set aside; the web UI hears that the job is lost",
+    arguments: ["{", #"{"version":9}"#])
   func uselessRecord(text: String) async throws {
     var scene = try await Scene()
     try await scene.kill()
@@ -122,7 +124,8 @@ struct InterruptedJobTests {
     let log = scene.bench.folder.path.appending("second.log")
     let second = try AgentProcess(scene.bench, log: log)
     // What it waits for is the end of the first.
-    let waiting = "Waiting for another worker-agent to leave \(scene.bench.pool): it is running with PID \(scene.agent.pid)"
+    let waiting =
+      "Waiting for another worker-agent to leave \(scene.bench.pool): it is running with PID \(scene.agent.pid)"
     while !String(decoding: try Files.read(log) ?? [], as: UTF8.self).contains(waiting) { await Task.yield() }
     try await scene.kill()
     scene.agent = second

@@ -37,7 +37,8 @@ struct JobRecordTests {
   static let unusableTexts: [(text: String, problem: String)] = [
     ("", "corrupt"), ("{", "corrupt"), ("[]", "corrupt: no version"), (#"{"version":2}"#, "a newer worker"),
     (#"{"version":1}"#, "no boot_id"), (#"{"version":1,"boot_id":"old"}"#, "started anew"),
-    (#"{"version":1,"boot_id":"boot"}"#, "no web_ui"), (#"{"version":1,"boot_id":"boot","web_ui":"x"}"#, "no worker_id"),
+    (#"{"version":1,"boot_id":"boot"}"#, "no web_ui"),
+    (#"{"version":1,"boot_id":"boot","web_ui":"x"}"#, "no worker_id"),
     (#"{"version":1,"boot_id":"boot","web_ui":"x","worker_id":1,"grabbed":{"id":1}}"#, "no settings"),
     (
       #"{"version":1,"boot_id":"boot","web_ui":"x","worker_id":1,"grabbed":{"id":1,"settings":{}},"reason":"x"}"#,
