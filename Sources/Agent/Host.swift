@@ -128,6 +128,10 @@ package struct Host: Sendable {
         return nil
       }
       for (slot, feed) in zip(slots, feeds) { group.addTask { await slot.run(feed.stream) } }
+      group.addTask {
+        await Host.giveBackPages()
+        return nil
+      }
       var ends: [Slot.End] = []
       while ends.count < slots.count, let end = await group.next() { if let end { ends.append(end) } }
       await report?.stopping()
@@ -135,6 +139,16 @@ package struct Host: Sendable {
       await http.shutdown()
       await flush()
       return ends.allSatisfy { $0 == .asked }
+    }
+  }
+
+  /// Most of the program is needed at its start alone: when that is over, its memory is there for the tests.
+  private static func giveBackPages() async {
+    do {
+      try await Task.sleep(for: .seconds(5))
+      try await IOLane(name: "pages").run { ProgramPages.giveBack() }
+    } catch {
+      // The host has ended before.
     }
   }
 
@@ -148,6 +162,7 @@ package struct Host: Sendable {
 extension Supervisor {
   fileprivate init(_ settings: Settings) {
     self.init()
+    if let slice = settings.cgroupSlice { cgroupParent = ControlGroup.named(slice) }
     orphanLimit = settings.orphanLimit
     markName = SlotContext.poolMark
   }

@@ -36,7 +36,7 @@ struct ServiceReport: Sendable {
         let status = status(conditions)
         if !isReady, conditions.values.count(where: \.isRegistered) == slots.count {
           isReady = await notifier.send(.ready, .status(status))
-        } else if isReady, status != told {
+        } else if status != told {
           await notifier.send(.status(status))
         }
         told = status

@@ -3,12 +3,17 @@ public import SystemPackage
 
 /// Control groups of version 2.
 public enum ControlGroup {
-  /// The folder of this process's own group, nil if the system has none. Besides the unified hierarchy, the hybrid one is
-  /// understood, where version 2 is mounted beside version 1.
+  /// The folder of this process's own group, nil if the system has none.
   public static var own: FilePath? {
-    guard let group = lines("/proc/self/cgroup").first(where: { $0.hasPrefix("0::/") })?.dropFirst(3) else {
-      return nil
-    }
+    lines("/proc/self/cgroup").first { $0.hasPrefix("0::/") }.flatMap { folder(of: $0.dropFirst(3)) }
+  }
+
+  /// The folder of the group of this name, a path from the root of the hierarchy such as `test.slice`; nil if the system
+  /// has none.
+  public static func named(_ name: String) -> FilePath? { folder(of: "/" + name.drop { $0 == "/" }) }
+
+  /// Besides the unified hierarchy, the hybrid one is understood, where version 2 is mounted beside version 1.
+  private static func folder(of group: Substring) -> FilePath? {
     // ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS [TAG]... - TYPE SOURCE OPTIONS
     for line in lines("/proc/self/mountinfo") where line.contains(" - cgroup2 ") {
       let fields = line.split(separator: " ")

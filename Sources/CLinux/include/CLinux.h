@@ -41,3 +41,6 @@ int clinux_signal_process(int process, int number);
 /// Whether the environment that a process was started with has `entry`, `NAME=VALUE`. In C since it is asked of every
 /// process there is, some of which may fork faster than they can be looked at.
 bool clinux_environment_has(pid_t pid, const char *entry);
+
+/// MADV_PAGEOUT: the pages are reclaimed at once, if this process alone has them.
+static const int clinux_madv_pageout = 21;
