@@ -38,9 +38,10 @@ struct SupervisorLossTests {
     #expect(try Files.names(in: bench.folder) == [])
   }
 
-  @Test("a moving tree is ended, too", arguments: Grouping.available)
-  func moving(_ grouping: Grouping) async throws {
-    let bench = try Bench(grouping: grouping)
+  // Without a group it is likely, but cannot be proven, that a scan of /proc meets each process that moves on.
+  @Test("a moving tree is ended, too", .enabled(if: Grouping.hasGroups, "no cgroup v2 can be made here"))
+  func moving() async throws {
+    let bench = try Bench(grouping: .with)
     let tree = try await bench.grow("moving", "2")
     kill(tree.identity.pid, SIGKILL)
     #expect(await tree.stop(grace: .zero) == .gone)

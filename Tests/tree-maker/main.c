@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void say(const char *text) { (void)!write(STDOUT_FILENO, text, strlen(text)); }
@@ -41,15 +42,17 @@ static void many(int count) {
   await_arrivals(count / 10 * 10);
 }
 
-/// Each moves on without end: into a successor, in a session of its own.
+/// Each moves on: into a successor, in a session of its own; for a minute, so that a test that fails leaves none for good.
 static void moving(int count) {
+  time_t end = time(NULL) + 60;
   for (int chain = 0; chain < count; chain++) {
     if (fork() != 0) continue;
-    for (int generation = 0;; generation++) {
+    for (int generation = 0; time(NULL) < end; generation++) {
       if (generation == 3) arrive();
       setsid();
       if (fork() != 0) _exit(0);
     }
+    _exit(0);
   }
   await_arrivals(count);
 }
