@@ -7,6 +7,7 @@ import SystemPackage
 import Transport
 import Upload
 import WebUIClient
+import WebUISession
 
 extension JobRun {
   /// Steps of the report that are on record when they are done; logs and assets go by their paths.
@@ -38,7 +39,9 @@ extension JobRun {
       let log = try? await slot.pool.read("autoinst-log.txt", limit: 256 << 20)
       evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
     }
-    await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+    let isTold = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+    // A slot that leaves says so over the connection.
+    if !isTold, record.reason != .quit { await session.release(job: job.id) }
     await journal.update { $0.finished.insert(Step.told) }
   }
 
@@ -93,7 +96,8 @@ extension JobRun {
       logger: slot.log.logger(.both), clock: slot.clock)
   }
 
-  private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async {
+  /// Tells the web UI how the job ended. Whether it was told.
+  private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> Bool {
     var call = WebUIClient.Call(.post, "jobs/\(job)/set_done")
     call.query = end.parameters(workerID: workerID)
     call.expectsJSON = false
@@ -104,8 +108,10 @@ extension JobRun {
       let result = try await client.send(call)["result"]?.scalar
       let shown = [result ?? end.result, end.reason].compactMap { $0 }.joined(separator: ", ")
       slot.logger.info("Job \(job) from \(webUI.address) finished - \(shown)")
+      return true
     } catch {
       slot.logger.error("The end of job \(job) could not be told to \(webUI.address): \(error)")
+      return false
     }
   }
 }
