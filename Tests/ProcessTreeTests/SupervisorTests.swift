@@ -167,7 +167,7 @@ struct SupervisorTests {
       try await bench.end(tree)
     } else {
       try await bench.waitForUnlocked(path)
-      #expect(!Files.exists(bench.folder) || (try Files.names(in: bench.folder).isEmpty))
+      #expect(try !Files.exists(bench.folder) || Files.names(in: bench.folder).isEmpty)
       #expect(try await bench.left() == [])
     }
   }
