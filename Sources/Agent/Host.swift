@@ -112,8 +112,8 @@ package struct Host: Sendable {
 
   /// Runs all slots to their ends.
   /// - Parameter commands: what is wanted of every slot.
-  /// - Returns: whether all ended because they were asked to.
-  package func run(_ commands: AsyncStream<Slot.Command>) async -> Bool {
+  /// - Returns: `asked` or `reloading` if that holds for all.
+  package func run(_ commands: AsyncStream<Slot.Command>) async -> Slot.End {
     let feeds = slots.map { _ in AsyncStream<Slot.Command>.makeStream() }
     return await withTaskGroup(of: Slot.End?.self) { group in
       group.addTask {
@@ -134,11 +134,12 @@ package struct Host: Sendable {
       }
       var ends: [Slot.End] = []
       while ends.count < slots.count, let end = await group.next() { if let end { ends.append(end) } }
-      await report?.stopping()
+      let end = ends.contains(.noWebUI) ? .noWebUI : ends.first { $0 != .reloading } ?? .reloading
+      if end != .reloading { await report?.stopping() }
       group.cancelAll()
       await http.shutdown()
       await flush()
-      return ends.allSatisfy { $0 == .asked }
+      return end
     }
   }
 

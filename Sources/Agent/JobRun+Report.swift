@@ -7,10 +7,11 @@ import SystemPackage
 import Transport
 import Upload
 import WebUIClient
+import WebUISession
 
 extension JobRun {
   /// Steps of the report that are on record when they are done; logs and assets go by their paths.
-  private enum Step {
+  enum Step {
     static let noted = "noted"
     static let duplicated = "duplicated"
     static let delivered = "delivered"
@@ -21,7 +22,6 @@ extension JobRun {
   /// Uploads logs and results and tells the web UI how the job ended.
   func report(_ job: JobInfo, _ uploader: ResultUploader?, _ journal: JobJournal) async {
     let record = await journal.record
-    if record.finished.contains(Step.told) { return }
     var reason = record.reason ?? .quit
     var evidence = JobEnd.Evidence()
     if !record.finished.contains(Step.delivered) {
@@ -38,8 +38,20 @@ extension JobRun {
       let log = try? await slot.pool.read("autoinst-log.txt", limit: 256 << 20)
       evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
     }
-    await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
-    await journal.update { $0.finished.insert(Step.told) }
+    let result = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+    await journal.update {
+      $0.result = result
+      $0.finished.insert(Step.told)
+    }
+    // What failed may have been due to the registration.
+    if case .apiFailure = reason { await session.renew() }
+  }
+
+  /// Tells the web UI that a job is not run, since an earlier one did not end as it had to.
+  func skip(_ job: JobInfo, because reason: String) async {
+    slot.logger.info("Skipping job \(job.id) from \(webUI.address): \(reason)")
+    await show(job)
+    await setDone(job.id, .skipped, isCertain: true)
   }
 
   /// Brings everything to the web UI that it gets after such a stop.
@@ -93,7 +105,10 @@ extension JobRun {
       logger: slot.log.logger(.both), clock: slot.clock)
   }
 
-  private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async {
+  /// Tells the web UI how a job ended.
+  /// - Returns: the result that it has computed; nil if it does not answer.
+  @discardableResult
+  private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> String? {
     var call = WebUIClient.Call(.post, "jobs/\(job)/set_done")
     call.query = end.parameters(workerID: workerID)
     call.expectsJSON = false
@@ -104,8 +119,10 @@ extension JobRun {
       let result = try await client.send(call)["result"]?.scalar
       let shown = [result ?? end.result, end.reason].compactMap { $0 }.joined(separator: ", ")
       slot.logger.info("Job \(job) from \(webUI.address) finished - \(shown)")
+      return result
     } catch {
       slot.logger.error("The end of job \(job) could not be told to \(webUI.address): \(error)")
+      return nil
     }
   }
 }

@@ -19,7 +19,7 @@ package actor Slot {
     case stop
     /// End without waiting for the job's end.
     case kill
-    /// End when the job has ended.
+    /// End when the jobs in hand have ended; without one, end to begin anew.
     case finish
   }
 
@@ -28,13 +28,15 @@ package actor Slot {
     case asked
     /// No web UI takes this worker.
     case noWebUI
+    /// Asked to begin anew.
+    case reloading
   }
 
   private enum Happening: Sendable {
     case session(Int, WebUISession.Event)
     case command(Command)
     case jobEnding
-    case jobEnded
+    case jobEnded(isSuccess: Bool)
     /// Time to look again at what is in the way of jobs.
     case availabilityDue
     /// No other agent uses the pool, or it cannot be used at all.
@@ -57,6 +59,8 @@ package actor Slot {
   /// The web UIs that have been asked to take this worker.
   private var tried: Set<Int> = []
   private var stopJob: Latch<StopReason>?
+  /// Of the current job.
+  private var journal: JobJournal?
   /// Keeps other agents from this pool, and of ours the one that was here before.
   private var agentLock: FileLock?
   /// A job has run since leftovers of jobs were looked for.
@@ -78,7 +82,8 @@ package actor Slot {
       return WebUISession(
         client, webSockets: webSockets, registration: registration, timing: timing, logger: logger)
     }
-    state = SlotState(webUIs: context.settings.webUIs.map(\.address.entry))
+    state = SlotState(
+      webUIs: context.settings.webUIs.map(\.address.entry), endsAfterJobs: context.settings.terminatesAfterJobs)
     workerIDs = sessions.map { _ in Latch() }
     (inbox, outbox) = AsyncStream.makeStream()
   }
@@ -100,6 +105,7 @@ package actor Slot {
       }
       group.cancelAll()
     }
+    if state.isReloading { return .reloading }
     return state.hasWebUI ? .asked : .noWebUI
   }
 
@@ -124,13 +130,38 @@ package actor Slot {
   ) async {
     let stop = Latch<StopReason>()
     stopJob = stop
+    let journal = JobJournal(record, pool: context.pool, logger: logger)
+    self.journal = journal
     let run = JobRun(
       slot: context, session: sessions[webUI], client: await sessions[webUI].client,
       webUI: context.settings.webUIs[webUI], workerID: record.workerID, stop: stop, connected: workerIDs[webUI],
-      lock: lock, isEnding: { [outbox] in outbox.yield(.jobEnding) })
+      lock: lock, show: { [weak self] in await self?.show($0, rest: record.rest, webUI: webUI) },
+      isEnding: { [outbox] in outbox.yield(.jobEnding) })
     group.addTask { [outbox] in
-      await run.run(record, found: found)
-      outbox.yield(.jobEnded)
+      outbox.yield(.jobEnded(isSuccess: await run.run(journal, found: found)))
+    }
+  }
+
+  private func start(
+    _ job: JobInfo, rest: JobQueue, skipReason: String? = nil, webUI: Int, in group: inout TaskGroup<Void>
+  ) async {
+    // A web UI that has not been there since the slot began has given the job to an earlier process of it.
+    var known = workerIDs[webUI].value
+    if known == nil { known = await journal?.record.workerID }
+    guard let workerID = known else {
+      outbox.yield(.jobEnded(isSuccess: false))
+      return
+    }
+    var record = JobRecord(webUI: name(webUI), workerID: workerID, grabbed: job, bootID: Boot.id)
+    record.rest = rest
+    record.skipReason = skipReason
+    await start(record, webUI: webUI, in: &group)
+  }
+
+  /// Lets every web UI see that the slot works, and for whom: only that one knows the job by its number.
+  private func show(_ job: JobInfo, rest: JobQueue, webUI: Int) async {
+    for (index, session) in sessions.enumerated() {
+      await session.update(status: .working(job, webUI: name(webUI)), pending: index == webUI ? rest.ids : [])
     }
   }
 
@@ -140,7 +171,7 @@ package actor Slot {
   private var condition: SlotCondition {
     SlotCondition(
       isRegistered: tried.count == sessions.count, phase: state.phase, isStopping: state.isStopping,
-      unavailability: state.unavailability)
+      unavailability: state.obstacle?.text)
   }
 
   /// What a happening means to ``SlotState``.
@@ -153,7 +184,7 @@ package actor Slot {
     case .session(let webUI, .message(let message)):
       return switch message {
       case .grabJob(let job): [.grab(job, webUI: webUI)]
-      case .grabJobs(let sequence): [.grabSequence(sequence.jobs.keys.sorted(), webUI: webUI)]
+      case .grabJobs(let sequence): [.grabSequence(sequence, webUI: webUI)]
       case .command(let command, let job): [.command(command, job: job, webUI: webUI)]
       case .incompatible: [.incompatible(webUI: webUI)]
       case .info, .answer: []
@@ -173,19 +204,19 @@ package actor Slot {
     case .command(.finish): return [.finish]
     case .availabilityDue: return state.phase == .idle ? [.availability(await obstacle())] : []
     case .jobEnding: return [.jobEnding]
-    case .jobEnded:
+    case .jobEnded(let isSuccess):
       stopJob = nil
       mayHaveLeftovers = true
-      return [.availability(await obstacle()), .jobEnded]
+      return [.availability(await obstacle()), .jobEnded(isSuccess: isSuccess)]
     }
   }
 
   private func perform(_ action: SlotState.Action, in group: inout TaskGroup<Void>) async {
     switch action {
-    case .start(let job, let webUI):
-      guard let workerID = workerIDs[webUI].value else { return }
-      let record = JobRecord(webUI: name(webUI), workerID: workerID, grabbed: job, bootID: Boot.id)
-      await start(record, webUI: webUI, in: &group)
+    case .start(let job, let rest, let webUI): await start(job, rest: rest, webUI: webUI, in: &group)
+    case .skip(let job, let rest, let reason, let webUI):
+      await start(job, rest: rest, skipReason: reason, webUI: webUI, in: &group)
+    case .recordQueue(let queue): await journal?.update { $0.rest = queue }
     case .reject(let jobs, let reason, let webUI):
       logger.warning(
         "Refusing to grab job \(jobs.map(String.init).joined(separator: ", ")) from \(name(webUI)): \(reason)")
@@ -195,10 +226,10 @@ package actor Slot {
     case .tellJob(let command): logger.debug("Nothing is done about \(command.rawValue)")
     case .warn(let text): logger.warning("\(text)")
     case .showStatus(let isUrgent):
-      let status = state.unavailability.map { WorkerStatus.broken(reason: $0) } ?? .free
-      if let reason = state.unavailability { logger.warning("\(reason)") }
+      let status = state.obstacle.map { WorkerStatus.broken(reason: $0.text) } ?? .free
+      if let obstacle = state.obstacle { logger.warning("\(obstacle.text)") }
       for session in sessions {
-        await session.update(status: status, jobs: [])
+        await session.update(status: status)
         if isUrgent { await session.sendStatus() }
       }
     case .end:
@@ -212,9 +243,11 @@ package actor Slot {
     guard agentLock != nil, let past = await PastJob.find(in: context, webUIs: names) else { return nil }
     lock = past.lock
     let job = past.record.prepared ?? past.record.grabbed
-    state = SlotState(webUIs: names, current: (job.id, past.webUI))
+    state = SlotState(
+      webUIs: names, endsAfterJobs: context.settings.terminatesAfterJobs,
+      current: (job.id, past.record.rest, past.webUI))
     // Before it registers: a web UI gives up jobs that a registration does not name.
-    await sessions[past.webUI].update(status: .working(job, webUI: names[past.webUI]), jobs: [job.id])
+    await show(job, rest: past.record.rest, webUI: past.webUI)
     return past
   }
 
@@ -249,18 +282,20 @@ package actor Slot {
 
   /// What keeps this slot from taking jobs, with what to do about it; nil if nothing does (protocol §4). To be asked
   /// between jobs: what runs on the pool then is left of one.
-  private func obstacle() async -> String? {
+  private func obstacle() async -> Obstacle? {
     do {
       try await holdAgentLock()
-      if let left = try await endLeftovers() { return "A process of an earlier job cannot be ended (\(left)): end it" }
+      if let left = try await endLeftovers() {
+        return Obstacle("A process of an earlier job cannot be ended (\(left)): end it")
+      }
       if lock == nil { lock = try await context.pool.lock() }
       if let pid = try await context.pool.runningQEMU() {
-        return "A QEMU instance using this pool is still running (PID: \(pid)): stop it"
+        return Obstacle("A QEMU instance using this pool is still running (PID: \(pid)): stop it")
       }
     } catch {
-      return "Unable to lock pool directory: \(error)"
+      return Obstacle("Unable to lock pool directory: \(error)", isFatal: true)
     }
-    return context.workerHostname.isEmpty ? "Unable to determine worker address (WORKER_HOSTNAME)" : nil
+    return context.workerHostname.isEmpty ? Obstacle("Unable to determine worker address (WORKER_HOSTNAME)") : nil
   }
 
   private func holdAgentLock() async throws {

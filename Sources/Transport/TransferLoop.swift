@@ -51,7 +51,9 @@ final class TransferLoop {
     case .cancel(let order):
       if queue.remove(order) {
         order.answer.open(with: .failure(CancellationError()))
-      } else if let transfer = transfers[ObjectIdentifier(order)] { finish(transfer, .failure(CancellationError())) }
+      } else if let transfer = transfers[ObjectIdentifier(order)] {
+        finish(transfer, .failure(CancellationError()))
+      }
     case .supply(let order, let number, let answer):
       if let transfer = transfers[ObjectIdentifier(order)] { transfer.supply(number, answer) }
     case .run(let body): body()

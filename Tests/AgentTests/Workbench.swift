@@ -86,12 +86,22 @@ final class Workbench: Sendable {
 
   /// Schedules a job that plays a scenario of fake-isotovideo; nil plays a run like a real one.
   func schedule(_ scenario: String? = nil, _ more: [String: JSON] = [:]) async throws -> Int64 {
+    await web.schedule(try settings(scenario, more))
+  }
+
+  /// Schedules jobs of which one slot runs one after the other.
+  /// - Parameter jobs: the scenario of each, and which of those before it is its parent; nil for the first.
+  func schedule(sequence jobs: [(scenario: String, parent: Int?)]) async throws -> [Int64] {
+    await web.schedule(sequence: try jobs.map { (try settings($0.scenario, [:]), $0.parent) })
+  }
+
+  private func settings(_ scenario: String?, _ more: [String: JSON]) throws -> [String: JSON] {
     var settings: [String: JSON] = [
       "DISTRI": "lab", "VERSION": "1", "TEST": "basic", "ARCH": "x86_64", "WORKER_CLASS": "test", "ISO": "lab.iso",
       "ISOTOVIDEO": .string("exec '\(try Workbench.program("fake-isotovideo"))' -d"),
     ]
     if let scenario { settings["FAKE_ISOTOVIDEO_SCENARIO"] = .string(scenario) }
-    return await web.schedule(settings.merging(more) { $1 })
+    return settings.merging(more) { $1 }
   }
 
   /// Runs the host while `body` runs, then stops it and the web UI.
@@ -110,7 +120,7 @@ final class Workbench: Sendable {
     do { result = .success(try await body(feed)) } catch { result = .failure(error) }
     if stopsHost { feed.yield(.stop) }
     if case .failure = result { feed.yield(.kill) }
-    let wasAsked = await end
+    let wasAsked = await end == .asked
     await web.stop()
     try result.get()
     return wasAsked

@@ -18,7 +18,9 @@ struct TransferQueueTests {
   func order() throws {
     var queue = TransferQueue(limit: 3, limitPerHost: 2)
     let first = try order("http://a/1")
-    for order in [first] + (try ["http://a/2", "http://a/3", "http://b/4", "http://b/5"].map(order)) { queue.add(order) }
+    for order in [first] + (try ["http://a/2", "http://a/3", "http://b/4", "http://b/5"].map(order)) {
+      queue.add(order)
+    }
     #expect(targets(&queue) == ["/1", "/2", "/4"])
     queue.end(first)
     #expect(targets(&queue) == ["/3"])
