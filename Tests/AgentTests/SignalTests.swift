@@ -23,7 +23,9 @@ struct SignalTests {
     /// The next time that the web UI hears a status.
     func status() async -> String? {
       for await event in bench.web.events {
-        if case .message(let message, _) = event, message["type"] == "worker_status" { return message["status"]?.string }
+        if case .message(let message, _) = event, message["type"] == "worker_status" {
+          return message["status"]?.string
+        }
       }
       return nil
     }
