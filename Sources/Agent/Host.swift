@@ -32,7 +32,7 @@ package struct Host: Sendable {
     async let versions = Host.interfaceVersions(of: settings, pools: pools, environment: environment)
     async let knowledge = HostFacts.find(environment: environment)
     async let unitWarning = ServiceUnit.warning(environment: environment)
-    http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent/\(Version.current)"))
+    http = try HTTPClient(Host.httpConfiguration(for: settings))
     let webSockets = try WebSocketClient()
     var facts = try await knowledge
     if let warning = await unitWarning { facts.problems.append(warning) }
@@ -79,6 +79,15 @@ package struct Host: Sendable {
     self.report = report
     self.slots = slots
     self.logs = logs
+  }
+
+  /// Room for each web UI's connections and each slot's command server: web UIs that hold all of theirs keep nobody else
+  /// waiting.
+  private static func httpConfiguration(for settings: [Settings]) -> HTTPClient.Configuration {
+    var configuration = HTTPClient.Configuration(userAgent: "worker-agent/\(Version.current)")
+    let webUIs = Set(settings.flatMap { $0.webUIs.map(\.address.origin) })
+    configuration.connectionsPerLane = webUIs.count * configuration.connectionsPerHost + settings.count
+    return configuration
   }
 
   /// Everything but what is this process's own business, and the mark of the pool.

@@ -38,13 +38,16 @@ extension JobRun {
       let log = try? await slot.pool.read("autoinst-log.txt", limit: 256 << 20)
       evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
     }
-    let result = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+    let answer = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+    var isFreed = answer != nil
+    // What failed may have been due to the registration.
+    if case .apiFailure = reason { isFreed = false }
+    // A slot that leaves says so over the connection.
+    if !isFreed, record.reason != .quit { await session.release(job: job.id) }
     await journal.update {
-      $0.result = result
+      $0.result = answer?["result"]?.scalar
       $0.finished.insert(Step.told)
     }
-    // What failed may have been due to the registration.
-    if case .apiFailure = reason { await session.renew() }
   }
 
   /// Tells the web UI that a job is not run, since an earlier one did not end as it had to.
@@ -106,9 +109,9 @@ extension JobRun {
   }
 
   /// Tells the web UI how a job ended.
-  /// - Returns: the result that it has computed; nil if it does not answer.
+  /// - Returns: its answer, with the result that it has computed; nil if it does not hear of it.
   @discardableResult
-  private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> String? {
+  private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> JSON? {
     var call = WebUIClient.Call(.post, "jobs/\(job)/set_done")
     call.query = end.parameters(workerID: workerID)
     call.expectsJSON = false
@@ -116,10 +119,10 @@ extension JobRun {
     if !isCertain { call.tries = 1 }
     isEnding()
     do {
-      let result = try await client.send(call)["result"]?.scalar
-      let shown = [result ?? end.result, end.reason].compactMap { $0 }.joined(separator: ", ")
+      let answer = try await client.send(call)
+      let shown = [answer["result"]?.scalar ?? end.result, end.reason].compactMap { $0 }.joined(separator: ", ")
       slot.logger.info("Job \(job) from \(webUI.address) finished - \(shown)")
-      return result
+      return answer
     } catch {
       slot.logger.error("The end of job \(job) could not be told to \(webUI.address): \(error)")
       return nil

@@ -12,6 +12,8 @@ import Testing
 final class Workbench: Sendable {
   let folder: TemporaryFolder
   let web: LocalServer
+  /// The second web UI, with a key of its own.
+  let other: LocalServer?
   let log: LogRecorder
   private let ports: InstancePorts
   /// What the host reads its share on.
@@ -27,8 +29,10 @@ final class Workbench: Sendable {
 
   /// - Parameters:
   ///   - through: another address of the web UI, a proxy's.
+  ///   - beside: makes a second web UI; its address, or a proxy's.
   init(
-    through proxy: (@Sendable (LocalServer) throws -> String)? = nil, workers: String = "",
+    through proxy: (@Sendable (LocalServer) throws -> String)? = nil,
+    beside secondAddress: (@Sendable (LocalServer) throws -> String)? = nil, workers: String = "",
     change: @Sendable (inout Settings) -> Void = { _ in }
   ) async throws {
     let folder = try TemporaryFolder()
@@ -46,10 +50,18 @@ final class Workbench: Sendable {
     var options = CommandLineOptions()
     options.instance = ports.instance
     options.isotovideo = try Workbench.program("fake-isotovideo")
-    let url = try proxy?(web) ?? web.url
+    var hosts = try proxy?(web) ?? web.url
+    var other: LocalServer?
+    if let secondAddress {
+      let second = try await LocalServer.start(
+        folder: folder.path.appending("other-web"), key: "OTHER-KEY", secret: "OTHER-SECRET")
+      hosts += " \(try secondAddress(second))"
+      other = second
+    }
+    self.other = other
     let text = """
       [global]
-      HOST = \(url)
+      HOST = \(hosts)
       WORKER_CLASS = test
       WORKER_HOSTNAME = 127.0.0.1
       LOG_LEVEL = debug
@@ -65,6 +77,7 @@ final class Workbench: Sendable {
     try Files.replace(folder.path.appending("etc/workers.ini"), with: text.utf8)
     var settings = try Settings(options: options, environment: processEnvironment)
     settings.connectInterval = .milliseconds(20)
+    if other != nil { settings.webUIs[1].credentials = Credentials(key: "OTHER-KEY", secret: "OTHER-SECRET") }
     change(&settings)
     self.settings = settings
   }
@@ -85,8 +98,11 @@ final class Workbench: Sendable {
   }
 
   /// Schedules a job that plays a scenario of fake-isotovideo; nil plays a run like a real one.
-  func schedule(_ scenario: String? = nil, _ more: [String: JSON] = [:]) async throws -> Int64 {
-    await web.schedule(try settings(scenario, more))
+  /// - Parameter web: which web UI does; nil for the first.
+  func schedule(
+    _ scenario: String? = nil, _ more: [String: JSON] = [:], on web: LocalServer? = nil
+  ) async throws -> Int64 {
+    await (web ?? self.web).schedule(try settings(scenario, more))
   }
 
   /// Schedules jobs of which one slot runs one after the other.
@@ -122,6 +138,7 @@ final class Workbench: Sendable {
     if case .failure = result { feed.yield(.kill) }
     let wasAsked = await end == .asked
     await web.stop()
+    await other?.stop()
     try result.get()
     return wasAsked
   }
