@@ -31,12 +31,15 @@ struct JobRun: Sendable {
   let connected: Latch<Int64>
   /// The pool's, which the job's supervisor holds from its start on.
   let lock: FileLock?
+  /// Among the jobs that start on this host; nil without a limit.
+  let place: StartPlace?
   /// Called before the web UI hears that the job is over, and may give the next one.
   let isEnding: @Sendable () -> Void
 
   /// Runs a job from where its record says that it is.
   /// - Parameter found: what an earlier process has left of the job's backend.
   func run(_ past: JobRecord, found: Supervisor.Finding = .none) async {
+    defer { place?.leave() }
     let journal = JobJournal(past, pool: slot.pool, logger: slot.logger)
     if past.phase == .settingUp, await !accept(past.grabbed, journal) { return await journal.remove() }
     slot.log.begin(job: past.grabbed.id, webUI: "\(webUI.address)", pool: slot.pool)

@@ -14,8 +14,8 @@ package struct SlotState: Sendable, Hashable {
     /// The web UI is about to hear that the job is over: from then on it may give the next one.
     case jobEnding
     case jobEnded
-    /// Why no jobs can be taken at present; nil if they can.
-    case availability(String?)
+    /// What keeps jobs from being taken at present; nil if nothing does.
+    case availability(Obstacle?)
     /// End now, the job too.
     case stop
     /// End now, and do not wait for the job's end.
@@ -56,7 +56,7 @@ package struct SlotState: Sendable, Hashable {
   /// Takes no more jobs.
   package private(set) var isStopping = false
   /// Why no jobs can be taken.
-  package private(set) var unavailability: String?
+  package private(set) var obstacle: Obstacle?
   private let names: [String]
   private var enabled: Set<Int>
 
@@ -104,10 +104,12 @@ package struct SlotState: Sendable, Hashable {
       if isStopping || !hasWebUI { return stop() }
       guard case .finishing(let next?, let webUI) = finished else { return [.showStatus(now: false)] }
       return refusal(of: [next.id], from: webUI) ?? start(next, webUI)
-    case .availability(let reason):
-      guard unavailability != reason else { return [] }
-      unavailability = reason
-      return phase == .idle ? [.showStatus(now: true)] : []
+    case .availability(let found):
+      guard obstacle != found else { return [] }
+      // Where only the words change, web UIs hear of it in time.
+      let isUrgent = (obstacle == nil) != (found == nil)
+      obstacle = found
+      return phase == .idle ? [.showStatus(now: isUrgent)] : []
     case .stop: return stop()
     case .kill:
       isStopping = true
@@ -151,7 +153,6 @@ package struct SlotState: Sendable, Hashable {
       if next.id == jobs.first, jobs.count == 1, owner == webUI { return [] }
       return [.reject(jobs, reason: "already busy with job(s) \(next.id)", webUI: webUI)]
     }
-    if let unavailability { return [.reject(jobs, reason: unavailability, webUI: webUI)] }
-    return nil
+    return obstacle.map { [.reject(jobs, reason: $0.text, webUI: webUI)] }
   }
 }

@@ -37,7 +37,7 @@ struct SlotStateTests {
     Story(
       testDescription: "a job that came meanwhile cannot be taken after all",
       steps: busy + [
-        (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.availability("full"), []),
+        (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.availability(Obstacle("full")), []),
         (.jobEnded, [.reject([2], reason: "full", webUI: 0)]),
       ], phase: .idle),
     Story(
@@ -58,9 +58,9 @@ struct SlotStateTests {
     Story(
       testDescription: "not available",
       steps: [
-        (.availability("no"), [.showStatus(now: true)]), (.availability("no"), []),
+        (.availability(Obstacle("no")), [.showStatus(now: true)]), (.availability(Obstacle("no")), []),
         (.grab(job(1), webUI: 0), [.reject([1], reason: "no", webUI: 0)]),
-        (.availability(nil), [.showStatus(now: true)]),
+        (.availability(Obstacle("still no")), [.showStatus(now: false)]), (.availability(nil), [.showStatus(now: true)]),
       ], phase: .idle),
     Story(testDescription: "stop while idle", steps: [(.stop, [.end]), (.grab(job(1), webUI: 0), [])], phase: .ended),
     Story(
@@ -130,7 +130,7 @@ struct SlotStateTests {
         case 6 where running != nil:
           running = nil
           take(state.handle(.jobEnded))
-        case 7: take(state.handle(.availability(Bool.random() ? "no" : nil)))
+        case 7: take(state.handle(.availability(Bool.random() ? Obstacle("no") : nil)))
         case 8 where Int.random(in: 0...5) == 0:
           isAskedToEnd = true
           take(state.handle(.finish))
