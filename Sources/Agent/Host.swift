@@ -21,10 +21,11 @@ package struct Host: Sendable {
   ///   - environment: what backends get.
   ///   - notifier: the service manager, if there is one to tell.
   ///   - shareLane: what all slots read their shares on; nil for a lane of each slot's own.
+  ///   - recheck: how often slots look at what keeps them from taking jobs.
   /// - Throws: what keeps threads from being started.
   package init(
     _ settings: [Settings], environment: [String: String], output: LogOutput, notifier: ServiceNotifier? = nil,
-    shareLane: IOLane? = nil
+    shareLane: IOLane? = nil, recheck: RecheckIntervals = RecheckIntervals()
   ) async throws {
     self.output = output
     // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
@@ -67,6 +68,7 @@ package struct Host: Sendable {
         settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane, http: http,
         log: log, isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
         environment: Host.backendEnvironment(environment, pool: pool), clock: ContinuousClock(),
+        startLimit: try settings.lock.map { try StartLimit($0) }, recheck: recheck,
         report: { [number = settings.instance] in report?.note($0, slot: number) })
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(

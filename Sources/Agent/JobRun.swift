@@ -34,6 +34,8 @@ struct JobRun: Sendable {
   let lock: FileLock?
   /// Lets all web UIs see that the slot works on a job as it is now.
   let show: @Sendable (JobInfo) async -> Void
+  /// Among the jobs that start on this host; nil without a limit.
+  let place: StartPlace?
   /// Called before the web UI hears that the job is over, and may give the next one.
   let isEnding: @Sendable () -> Void
 
@@ -41,6 +43,7 @@ struct JobRun: Sendable {
   /// - Parameter found: what an earlier process has left of the job's backend.
   /// - Returns: whether it ended well, so that those that wait for it can be run.
   func run(_ journal: JobJournal, found: Supervisor.Finding = .none) async -> Bool {
+    defer { place?.leave() }
     let past = await journal.record
     if past.finished.contains(Step.told) {
       // An earlier process has brought it to its end, and not begun with the next one.

@@ -39,16 +39,16 @@ package actor Slot {
     case jobEnded(isSuccess: Bool)
     /// Time to look again at what is in the way of jobs.
     case availabilityDue
+    /// The same, since that may have been gone in a moment.
+    case recheckDue
     /// No other agent uses the pool, or it cannot be used at all.
     case poolFound
     /// Asks whether the mailbox is looked into.
     case errand(@Sendable () -> Void)
   }
 
-  /// How long an obstacle stays before it is looked at again.
-  private static let availabilityInterval = Duration.seconds(60)
-
   private let context: SlotContext
+  private let availability: Availability
   private let sessions: [WebUISession]
   private let logger: Logger
   private let inbox: AsyncStream<Happening>
@@ -61,15 +61,12 @@ package actor Slot {
   private var stopJob: Latch<StopReason>?
   /// Of the current job.
   private var journal: JobJournal?
-  /// Keeps other agents from this pool, and of ours the one that was here before.
-  private var agentLock: FileLock?
-  /// A job has run since leftovers of jobs were looked for.
-  private var mayHaveLeftovers = true
-  /// Keeps all other workers from this pool.
-  private var lock: FileLock?
+  /// What is in the way now is to be looked at again soon.
+  private var isRecheckDue = false
 
   init(_ context: SlotContext, registration: WorkerRegistration, webSockets: WebSocketClient) {
     self.context = context
+    availability = Availability(context)
     logger = context.logger
     let timing = WebUISession.Timing(
       connectInterval: context.settings.connectInterval, statusInterval: context.settings.statusInterval,
@@ -102,6 +99,7 @@ package actor Slot {
           for action in state.handle(event) { await perform(action, in: &group) }
         }
         if state.phase == .ended { break }
+        recheckSoon(in: &group)
       }
       group.cancelAll()
     }
@@ -114,7 +112,7 @@ package actor Slot {
     if let past = await takeBack() {
       await start(past.record, found: past.found, webUI: past.webUI, in: &group)
     } else {
-      for action in state.handle(.availability(await obstacle())) { await perform(action, in: &group) }
+      for action in state.handle(.availability(await availability.obstacle())) { await perform(action, in: &group) }
     }
     for (index, session) in sessions.enumerated() {
       group.addTask { await session.run() }
@@ -135,7 +133,8 @@ package actor Slot {
     let run = JobRun(
       slot: context, session: sessions[webUI], client: await sessions[webUI].client,
       webUI: context.settings.webUIs[webUI], workerID: record.workerID, stop: stop, connected: workerIDs[webUI],
-      lock: lock, show: { [weak self] in await self?.show($0, rest: record.rest, webUI: webUI) },
+      lock: await availability.lock, show: { [weak self] in await self?.show($0, rest: record.rest, webUI: webUI) },
+      place: record.skipReason == nil ? await availability.takePlace() : nil,
       isEnding: { [outbox] in outbox.yield(.jobEnding) })
     group.addTask { [outbox] in
       outbox.yield(.jobEnded(isSuccess: await run.run(journal, found: found)))
@@ -183,8 +182,8 @@ package actor Slot {
       return []
     case .session(let webUI, .message(let message)):
       return switch message {
-      case .grabJob(let job): [.grab(job, webUI: webUI)]
-      case .grabJobs(let sequence): [.grabSequence(sequence, webUI: webUI)]
+      case .grabJob(let job): await beforeJob() + [.grab(job, webUI: webUI)]
+      case .grabJobs(let sequence): await beforeJob() + [.grabSequence(sequence, webUI: webUI)]
       case .command(let command, let job): [.command(command, job: job, webUI: webUI)]
       case .incompatible: [.incompatible(webUI: webUI)]
       case .info, .answer: []
@@ -202,13 +201,29 @@ package actor Slot {
     case .command(.stop): return [.stop]
     case .command(.kill): return [.kill]
     case .command(.finish): return [.finish]
-    case .availabilityDue: return state.phase == .idle ? [.availability(await obstacle())] : []
+    case .availabilityDue: return state.phase == .idle ? [.availability(await availability.obstacle())] : []
+    case .recheckDue:
+      isRecheckDue = false
+      return state.phase == .idle ? [.availability(await availability.obstacle())] : []
     case .jobEnding: return [.jobEnding]
     case .jobEnded(let isSuccess):
       stopJob = nil
-      mayHaveLeftovers = true
-      return [.availability(await obstacle()), .jobEnded(isSuccess: isSuccess)]
+      await availability.noteJob()
+      return [
+        .availability(await availability.obstacle(isTaking: hasNext)), .jobEnded(isSuccess: isSuccess),
+      ]
     }
+  }
+
+  /// What to know before a job is taken: since the last look much may have changed.
+  private func beforeJob() async -> [SlotState.Event] {
+    guard state.phase == .idle, !state.isStopping else { return [] }
+    return [.availability(await availability.obstacle(isTaking: true))]
+  }
+
+  /// A job waits for the end of the one before.
+  private var hasNext: Bool {
+    if case .finishing(let next, _) = state.phase { !next.isEmpty } else { !state.queue.isEmpty }
   }
 
   private func perform(_ action: SlotState.Action, in group: inout TaskGroup<Void>) async {
@@ -240,8 +255,8 @@ package actor Slot {
   /// Goes on with the job that an earlier process of this slot has left.
   private func takeBack() async -> PastJob? {
     let names = context.settings.webUIs.map(\.address.entry)
-    guard agentLock != nil, let past = await PastJob.find(in: context, webUIs: names) else { return nil }
-    lock = past.lock
+    guard await availability.hasAgentLock, let past = await PastJob.find(in: context, webUIs: names) else { return nil }
+    await availability.adopt(past.lock)
     let job = past.record.prepared ?? past.record.grabbed
     state = SlotState(
       webUIs: names, endsAfterJobs: context.settings.terminatesAfterJobs,
@@ -272,46 +287,22 @@ package actor Slot {
   }
 
   private func isTaken() async -> Bool {
-    do { try await holdAgentLock() } catch let failure as PoolFailure { return failure.isHeldByAnother } catch {}
+    do { try await availability.holdAgentLock() } catch let failure as PoolFailure {
+      return failure.isHeldByAnother
+    } catch {}
     return false
   }
 
   private func watchAvailability() async {
-    while (try? await context.clock.sleep(for: Slot.availabilityInterval)) != nil { outbox.yield(.availabilityDue) }
+    while (try? await context.clock.sleep(for: context.recheck.regular)) != nil { outbox.yield(.availabilityDue) }
   }
 
-  /// What keeps this slot from taking jobs, with what to do about it; nil if nothing does (protocol §4). To be asked
-  /// between jobs: what runs on the pool then is left of one.
-  private func obstacle() async -> Obstacle? {
-    do {
-      try await holdAgentLock()
-      if let left = try await endLeftovers() {
-        return Obstacle("A process of an earlier job cannot be ended (\(left)): end it")
-      }
-      if lock == nil { lock = try await context.pool.lock() }
-      if let pid = try await context.pool.runningQEMU() {
-        return Obstacle("A QEMU instance using this pool is still running (PID: \(pid)): stop it")
-      }
-    } catch {
-      return Obstacle("Unable to lock pool directory: \(error)", isFatal: true)
+  private func recheckSoon(in group: inout TaskGroup<Void>) {
+    guard state.obstacle?.isEphemeral == true, !isRecheckDue else { return }
+    isRecheckDue = true
+    group.addTask { [outbox, context] in
+      do { try await context.clock.sleep(for: context.recheck.ephemeral) } catch { return }
+      outbox.yield(.recheckDue)
     }
-    return context.workerHostname.isEmpty ? Obstacle("Unable to determine worker address (WORKER_HOSTNAME)") : nil
-  }
-
-  private func holdAgentLock() async throws {
-    if agentLock == nil { agentLock = try await context.pool.lockForAgent() }
-  }
-
-  /// Ends what was started for a job of this pool and is still there.
-  /// - Returns: what cannot be ended.
-  private func endLeftovers() async throws -> String? {
-    guard mayHaveLeftovers else { return nil }
-    let mark = "\(SlotContext.poolMark)=\(context.pool.path)"
-    for process in try await context.pool.lane.run({ Leftovers.find(mark: mark) }) {
-      logger.warning("Ending what is left of a job: \(process)")
-    }
-    if case .survivors(let processes) = await Leftovers.end(mark: mark) { return processes.first?.description }
-    mayHaveLeftovers = false
-    return nil
   }
 }

@@ -111,8 +111,10 @@ package struct SlotState: Sendable, Hashable {
     case .jobEnded(let isSuccess): return goOn(isSuccess)
     case .availability(let found):
       guard obstacle != found else { return [] }
+      // Where only the words change, web UIs hear of it in time.
+      let isUrgent = (obstacle == nil) != (found == nil)
       obstacle = found
-      return phase == .idle ? [.showStatus(now: true)] : []
+      return phase == .idle ? [.showStatus(now: isUrgent)] : []
     case .stop: return stop()
     case .kill:
       isStopping = true

@@ -25,6 +25,13 @@ int clinux_lock_file(int descriptor, bool waits) {
   return fcntl(descriptor, waits ? F_OFD_SETLKW : F_OFD_SETLK, &lock) == 0 ? 0 : errno;
 }
 
+int clinux_is_locked(int descriptor, bool *is_locked) {
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  if (fcntl(descriptor, F_OFD_GETLK, &lock) != 0) return errno;
+  *is_locked = lock.l_type != F_UNLCK;
+  return 0;
+}
+
 int clinux_connect(const char *folder, const char *name) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   int directory = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -21,6 +21,9 @@ int clinux_replace_process(const char *path, char *const arguments[]);
 /// included, is in the way, unless it `waits` until none is.
 int clinux_lock_file(int descriptor, bool waits);
 
+/// Whether a lock of others is in the way of one on the whole of an open file. Returns 0 or an errno value.
+int clinux_is_locked(int descriptor, bool *is_locked);
+
 /// Connects to the Unix stream socket `name` in `folder`, whose path may be longer than a socket's address. Returns a
 /// descriptor that does not block, or a negative errno value.
 int clinux_connect(const char *folder, const char *name);
