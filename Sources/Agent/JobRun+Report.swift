@@ -22,6 +22,7 @@ extension JobRun {
   /// Uploads logs and results and tells the web UI how the job ended.
   func report(_ job: JobInfo, _ uploader: ResultUploader?, _ journal: JobJournal) async {
     let record = await journal.record
+    if record.finished.contains(Step.told) { return }
     var reason = record.reason ?? .quit
     var evidence = JobEnd.Evidence()
     if !record.finished.contains(Step.delivered) {

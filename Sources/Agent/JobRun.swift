@@ -45,11 +45,11 @@ struct JobRun: Sendable {
   func run(_ journal: JobJournal, found: Supervisor.Finding = .none) async -> Bool {
     defer { place?.leave() }
     let past = await journal.record
-    if past.finished.contains(Step.told) {
-      // An earlier process has brought it to its end, and not begun with the next one.
-    } else if let reason = past.skipReason {
-      await skip(past.grabbed, because: reason)
-    } else {
+    let isTold = past.finished.contains(Step.told)
+    if let reason = past.skipReason {
+      if !isTold { await skip(past.grabbed, because: reason) }
+    } else if !isTold || past.reason != nil {
+      // What is told may still have to be cleaned up.
       await run(past, found, journal)
     }
     await journal.update { $0.finished.insert(Step.told) }
