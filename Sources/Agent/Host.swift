@@ -21,10 +21,11 @@ package struct Host: Sendable {
   ///   - environment: what backends get.
   ///   - notifier: the service manager, if there is one to tell.
   ///   - shareLane: what all slots read their shares on; nil for a lane of each slot's own.
+  ///   - recheck: how often slots look at what keeps them from taking jobs.
   /// - Throws: what keeps threads from being started.
   package init(
     _ settings: [Settings], environment: [String: String], output: LogOutput, notifier: ServiceNotifier? = nil,
-    shareLane: IOLane? = nil
+    shareLane: IOLane? = nil, recheck: RecheckIntervals = RecheckIntervals()
   ) async throws {
     self.output = output
     // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
@@ -67,6 +68,7 @@ package struct Host: Sendable {
         settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane, http: http,
         log: log, isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
         environment: Host.backendEnvironment(environment, pool: pool), clock: ContinuousClock(),
+        startLimit: try settings.lock.map { try StartLimit($0) }, recheck: recheck,
         report: { [number = settings.instance] in report?.note($0, slot: number) })
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(
@@ -121,8 +123,8 @@ package struct Host: Sendable {
 
   /// Runs all slots to their ends.
   /// - Parameter commands: what is wanted of every slot.
-  /// - Returns: whether all ended because they were asked to.
-  package func run(_ commands: AsyncStream<Slot.Command>) async -> Bool {
+  /// - Returns: `asked` or `reloading` if that holds for all.
+  package func run(_ commands: AsyncStream<Slot.Command>) async -> Slot.End {
     let feeds = slots.map { _ in AsyncStream<Slot.Command>.makeStream() }
     return await withTaskGroup(of: Slot.End?.self) { group in
       group.addTask {
@@ -143,11 +145,12 @@ package struct Host: Sendable {
       }
       var ends: [Slot.End] = []
       while ends.count < slots.count, let end = await group.next() { if let end { ends.append(end) } }
-      await report?.stopping()
+      let end = ends.contains(.noWebUI) ? .noWebUI : ends.first { $0 != .reloading } ?? .reloading
+      if end != .reloading { await report?.stopping() }
       group.cancelAll()
       await http.shutdown()
       await flush()
-      return ends.allSatisfy { $0 == .asked }
+      return end
     }
   }
 

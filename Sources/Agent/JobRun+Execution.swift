@@ -21,13 +21,15 @@ extension JobRun {
   func execute(_ job: JobInfo, _ backend: Backend, _ uploader: ResultUploader, _ journal: JobJournal) async {
     let tree = await tree(backend.processes)
     let limit = await remainingTime(JobLimits(job, settings: slot.settings).execution, journal)
+    let start = await remainingTime(slot.settings.lock?.expiration ?? .zero, journal)
     await withTaskGroup(of: Void.self) { group in
       if let tree { group.addTask { await watch(tree) } }
       group.addTask { if await sleepsFor(limit) { stop.open(with: .timedOut(.execution)) } }
+      if let place { group.addTask { if await sleepsFor(start) { place.leave() } } }
       group.addTask { await upload(uploader) }
       group.addTask { await greet(backend.commandServer) }
       group.addTask {
-        await session.update(status: .working(job, webUI: webUI.address.entry), jobs: [job.id])
+        await show(job)
         await session.sendStatus()
       }
       let reason = (try? await stop.wait()) ?? .quit

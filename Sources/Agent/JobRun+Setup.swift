@@ -78,6 +78,10 @@ extension JobRun {
         return nil
       }
       group.addTask {
+        if await sleepsFor(StartLimit.longestSetup) { place?.leave() }
+        return nil
+      }
+      group.addTask {
         while await sleepsFor(.seconds(5)) { await post(.setup(workerID: workerID), job: grabbed.id, tries: 1) }
         return nil
       }

@@ -19,7 +19,7 @@ package actor Slot {
     case stop
     /// End without waiting for the job's end.
     case kill
-    /// End when the job has ended.
+    /// End when the jobs in hand have ended; without one, end to begin anew.
     case finish
   }
 
@@ -28,25 +28,27 @@ package actor Slot {
     case asked
     /// No web UI takes this worker.
     case noWebUI
+    /// Asked to begin anew.
+    case reloading
   }
 
   private enum Happening: Sendable {
     case session(Int, WebUISession.Event)
     case command(Command)
     case jobEnding
-    case jobEnded
+    case jobEnded(isSuccess: Bool)
     /// Time to look again at what is in the way of jobs.
     case availabilityDue
+    /// The same, since that may have been gone in a moment.
+    case recheckDue
     /// No other agent uses the pool, or it cannot be used at all.
     case poolFound
     /// Asks whether the mailbox is looked into.
     case errand(@Sendable () -> Void)
   }
 
-  /// How long an obstacle stays before it is looked at again.
-  private static let availabilityInterval = Duration.seconds(60)
-
   private let context: SlotContext
+  private let availability: Availability
   private let sessions: [WebUISession]
   private let logger: Logger
   private let inbox: AsyncStream<Happening>
@@ -57,15 +59,14 @@ package actor Slot {
   /// The web UIs that have been asked to take this worker.
   private var tried: Set<Int> = []
   private var stopJob: Latch<StopReason>?
-  /// Keeps other agents from this pool, and of ours the one that was here before.
-  private var agentLock: FileLock?
-  /// A job has run since leftovers of jobs were looked for.
-  private var mayHaveLeftovers = true
-  /// Keeps all other workers from this pool.
-  private var lock: FileLock?
+  /// Of the current job.
+  private var journal: JobJournal?
+  /// What is in the way now is to be looked at again soon.
+  private var isRecheckDue = false
 
   init(_ context: SlotContext, registration: WorkerRegistration, webSockets: WebSocketClient) {
     self.context = context
+    availability = Availability(context)
     logger = context.logger
     let timing = WebUISession.Timing(
       connectInterval: context.settings.connectInterval, statusInterval: context.settings.statusInterval,
@@ -78,7 +79,8 @@ package actor Slot {
       return WebUISession(
         client, webSockets: webSockets, registration: registration, timing: timing, logger: logger)
     }
-    state = SlotState(webUIs: context.settings.webUIs.map(\.address.entry))
+    state = SlotState(
+      webUIs: context.settings.webUIs.map(\.address.entry), endsAfterJobs: context.settings.terminatesAfterJobs)
     workerIDs = sessions.map { _ in Latch() }
     (inbox, outbox) = AsyncStream.makeStream()
   }
@@ -97,9 +99,11 @@ package actor Slot {
           for action in state.handle(event) { await perform(action, in: &group) }
         }
         if state.phase == .ended { break }
+        recheckSoon(in: &group)
       }
       group.cancelAll()
     }
+    if state.isReloading { return .reloading }
     return state.hasWebUI ? .asked : .noWebUI
   }
 
@@ -108,7 +112,7 @@ package actor Slot {
     if let past = await takeBack() {
       await start(past.record, found: past.found, webUI: past.webUI, in: &group)
     } else {
-      for action in state.handle(.availability(await obstacle())) { await perform(action, in: &group) }
+      for action in state.handle(.availability(await availability.obstacle())) { await perform(action, in: &group) }
     }
     for (index, session) in sessions.enumerated() {
       group.addTask { await session.run() }
@@ -124,13 +128,39 @@ package actor Slot {
   ) async {
     let stop = Latch<StopReason>()
     stopJob = stop
+    let journal = JobJournal(record, pool: context.pool, logger: logger)
+    self.journal = journal
     let run = JobRun(
       slot: context, session: sessions[webUI], client: await sessions[webUI].client,
       webUI: context.settings.webUIs[webUI], workerID: record.workerID, stop: stop, connected: workerIDs[webUI],
-      lock: lock, isEnding: { [outbox] in outbox.yield(.jobEnding) })
+      lock: await availability.lock, show: { [weak self] in await self?.show($0, rest: record.rest, webUI: webUI) },
+      place: record.skipReason == nil ? await availability.takePlace() : nil,
+      isEnding: { [outbox] in outbox.yield(.jobEnding) })
     group.addTask { [outbox] in
-      await run.run(record, found: found)
-      outbox.yield(.jobEnded)
+      outbox.yield(.jobEnded(isSuccess: await run.run(journal, found: found)))
+    }
+  }
+
+  private func start(
+    _ job: JobInfo, rest: JobQueue, skipReason: String? = nil, webUI: Int, in group: inout TaskGroup<Void>
+  ) async {
+    // A web UI that has not been there since the slot began has given the job to an earlier process of it.
+    var known = workerIDs[webUI].value
+    if known == nil { known = await journal?.record.workerID }
+    guard let workerID = known else {
+      outbox.yield(.jobEnded(isSuccess: false))
+      return
+    }
+    var record = JobRecord(webUI: name(webUI), workerID: workerID, grabbed: job, bootID: Boot.id)
+    record.rest = rest
+    record.skipReason = skipReason
+    await start(record, webUI: webUI, in: &group)
+  }
+
+  /// Lets every web UI see that the slot works, and for whom: only that one knows the job by its number.
+  private func show(_ job: JobInfo, rest: JobQueue, webUI: Int) async {
+    for (index, session) in sessions.enumerated() {
+      await session.update(status: .working(job, webUI: name(webUI)), pending: index == webUI ? rest.ids : [])
     }
   }
 
@@ -140,7 +170,7 @@ package actor Slot {
   private var condition: SlotCondition {
     SlotCondition(
       isRegistered: tried.count == sessions.count, phase: state.phase, isStopping: state.isStopping,
-      unavailability: state.unavailability)
+      unavailability: state.obstacle?.text)
   }
 
   /// What a happening means to ``SlotState``.
@@ -152,8 +182,8 @@ package actor Slot {
       return []
     case .session(let webUI, .message(let message)):
       return switch message {
-      case .grabJob(let job): [.grab(job, webUI: webUI)]
-      case .grabJobs(let sequence): [.grabSequence(sequence.jobs.keys.sorted(), webUI: webUI)]
+      case .grabJob(let job): await beforeJob() + [.grab(job, webUI: webUI)]
+      case .grabJobs(let sequence): await beforeJob() + [.grabSequence(sequence, webUI: webUI)]
       case .command(let command, let job): [.command(command, job: job, webUI: webUI)]
       case .incompatible: [.incompatible(webUI: webUI)]
       case .info, .answer: []
@@ -171,21 +201,37 @@ package actor Slot {
     case .command(.stop): return [.stop]
     case .command(.kill): return [.kill]
     case .command(.finish): return [.finish]
-    case .availabilityDue: return state.phase == .idle ? [.availability(await obstacle())] : []
+    case .availabilityDue: return state.phase == .idle ? [.availability(await availability.obstacle())] : []
+    case .recheckDue:
+      isRecheckDue = false
+      return state.phase == .idle ? [.availability(await availability.obstacle())] : []
     case .jobEnding: return [.jobEnding]
-    case .jobEnded:
+    case .jobEnded(let isSuccess):
       stopJob = nil
-      mayHaveLeftovers = true
-      return [.availability(await obstacle()), .jobEnded]
+      await availability.noteJob()
+      return [
+        .availability(await availability.obstacle(isTaking: hasNext)), .jobEnded(isSuccess: isSuccess),
+      ]
     }
+  }
+
+  /// What to know before a job is taken: since the last look much may have changed.
+  private func beforeJob() async -> [SlotState.Event] {
+    guard state.phase == .idle, !state.isStopping else { return [] }
+    return [.availability(await availability.obstacle(isTaking: true))]
+  }
+
+  /// A job waits for the end of the one before.
+  private var hasNext: Bool {
+    if case .finishing(let next, _) = state.phase { !next.isEmpty } else { !state.queue.isEmpty }
   }
 
   private func perform(_ action: SlotState.Action, in group: inout TaskGroup<Void>) async {
     switch action {
-    case .start(let job, let webUI):
-      guard let workerID = workerIDs[webUI].value else { return }
-      let record = JobRecord(webUI: name(webUI), workerID: workerID, grabbed: job, bootID: Boot.id)
-      await start(record, webUI: webUI, in: &group)
+    case .start(let job, let rest, let webUI): await start(job, rest: rest, webUI: webUI, in: &group)
+    case .skip(let job, let rest, let reason, let webUI):
+      await start(job, rest: rest, skipReason: reason, webUI: webUI, in: &group)
+    case .recordQueue(let queue): await journal?.update { $0.rest = queue }
     case .reject(let jobs, let reason, let webUI):
       logger.warning(
         "Refusing to grab job \(jobs.map(String.init).joined(separator: ", ")) from \(name(webUI)): \(reason)")
@@ -195,10 +241,10 @@ package actor Slot {
     case .tellJob(let command): logger.debug("Nothing is done about \(command.rawValue)")
     case .warn(let text): logger.warning("\(text)")
     case .showStatus(let isUrgent):
-      let status = state.unavailability.map { WorkerStatus.broken(reason: $0) } ?? .free
-      if let reason = state.unavailability { logger.warning("\(reason)") }
+      let status = state.obstacle.map { WorkerStatus.broken(reason: $0.text) } ?? .free
+      if let obstacle = state.obstacle { logger.warning("\(obstacle.text)") }
       for session in sessions {
-        await session.update(status: status, jobs: [])
+        await session.update(status: status)
         if isUrgent { await session.sendStatus() }
       }
     case .end:
@@ -209,12 +255,14 @@ package actor Slot {
   /// Goes on with the job that an earlier process of this slot has left.
   private func takeBack() async -> PastJob? {
     let names = context.settings.webUIs.map(\.address.entry)
-    guard agentLock != nil, let past = await PastJob.find(in: context, webUIs: names) else { return nil }
-    lock = past.lock
+    guard await availability.hasAgentLock, let past = await PastJob.find(in: context, webUIs: names) else { return nil }
+    await availability.adopt(past.lock)
     let job = past.record.prepared ?? past.record.grabbed
-    state = SlotState(webUIs: names, current: (job.id, past.webUI))
+    state = SlotState(
+      webUIs: names, endsAfterJobs: context.settings.terminatesAfterJobs,
+      current: (job.id, past.record.rest, past.webUI))
     // Before it registers: a web UI gives up jobs that a registration does not name.
-    await sessions[past.webUI].update(status: .working(job, webUI: names[past.webUI]), jobs: [job.id])
+    await show(job, rest: past.record.rest, webUI: past.webUI)
     return past
   }
 
@@ -239,44 +287,22 @@ package actor Slot {
   }
 
   private func isTaken() async -> Bool {
-    do { try await holdAgentLock() } catch let failure as PoolFailure { return failure.isHeldByAnother } catch {}
+    do { try await availability.holdAgentLock() } catch let failure as PoolFailure {
+      return failure.isHeldByAnother
+    } catch {}
     return false
   }
 
   private func watchAvailability() async {
-    while (try? await context.clock.sleep(for: Slot.availabilityInterval)) != nil { outbox.yield(.availabilityDue) }
+    while (try? await context.clock.sleep(for: context.recheck.regular)) != nil { outbox.yield(.availabilityDue) }
   }
 
-  /// What keeps this slot from taking jobs, with what to do about it; nil if nothing does (protocol §4). To be asked
-  /// between jobs: what runs on the pool then is left of one.
-  private func obstacle() async -> String? {
-    do {
-      try await holdAgentLock()
-      if let left = try await endLeftovers() { return "A process of an earlier job cannot be ended (\(left)): end it" }
-      if lock == nil { lock = try await context.pool.lock() }
-      if let pid = try await context.pool.runningQEMU() {
-        return "A QEMU instance using this pool is still running (PID: \(pid)): stop it"
-      }
-    } catch {
-      return "Unable to lock pool directory: \(error)"
+  private func recheckSoon(in group: inout TaskGroup<Void>) {
+    guard state.obstacle?.isEphemeral == true, !isRecheckDue else { return }
+    isRecheckDue = true
+    group.addTask { [outbox, context] in
+      do { try await context.clock.sleep(for: context.recheck.ephemeral) } catch { return }
+      outbox.yield(.recheckDue)
     }
-    return context.workerHostname.isEmpty ? "Unable to determine worker address (WORKER_HOSTNAME)" : nil
-  }
-
-  private func holdAgentLock() async throws {
-    if agentLock == nil { agentLock = try await context.pool.lockForAgent() }
-  }
-
-  /// Ends what was started for a job of this pool and is still there.
-  /// - Returns: what cannot be ended.
-  private func endLeftovers() async throws -> String? {
-    guard mayHaveLeftovers else { return nil }
-    let mark = "\(SlotContext.poolMark)=\(context.pool.path)"
-    for process in try await context.pool.lane.run({ Leftovers.find(mark: mark) }) {
-      logger.warning("Ending what is left of a job: \(process)")
-    }
-    if case .survivors(let processes) = await Leftovers.end(mark: mark) { return processes.first?.description }
-    mayHaveLeftovers = false
-    return nil
   }
 }

@@ -22,11 +22,29 @@ struct SlotContext: Sendable {
   /// The agent's own, which backends get, with the mark of this pool.
   var environment: [String: String]
   var clock: any Clock<Duration> & Sendable
+  /// The throttle of job starts; nil for none.
+  var startLimit: StartLimit?
+  /// Why the asset cache cannot be used, in the words that web UIs show; nil if it can, or there is none.
+  var cacheProblem: @Sendable () async -> String? = { nil }
+  /// How often the slot looks at what keeps it from taking jobs.
+  var recheck = RecheckIntervals()
   /// Hears what the slot is at, after all that happens to it.
   var report: @Sendable (SlotCondition) -> Void = { _ in }
 
   var logger: Logger { log.logger() }
 
+  /// What programs get that are no part of a job: without the pool's mark, so that they are not taken for one.
+  var helperEnvironment: [String: String] { environment.filter { $0.key != SlotContext.poolMark } }
+
   /// The variable by whose value a process tells which pool it was started for.
   static let poolMark = "WORKER_AGENT_POOL"
+}
+
+/// How often a slot looks again at what keeps it from taking jobs (protocol §4).
+package struct RecheckIntervals: Sendable {
+  package var regular = Duration.seconds(60)
+  /// While the obstacle is one that may be gone in a moment.
+  package var ephemeral = Duration.seconds(10)
+
+  package init() {}
 }

@@ -20,9 +20,16 @@ void clinux_set_thread_name(const char *name) {
 
 void clinux_add_niceness(int increment) { (void)!nice(increment); }
 
-int clinux_lock_file(int descriptor) {
+int clinux_lock_file(int descriptor, bool waits) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-  return fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+  return fcntl(descriptor, waits ? F_OFD_SETLKW : F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}
+
+int clinux_is_locked(int descriptor, bool *is_locked) {
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  if (fcntl(descriptor, F_OFD_GETLK, &lock) != 0) return errno;
+  *is_locked = lock.l_type != F_UNLCK;
+  return 0;
 }
 
 int clinux_connect(const char *folder, const char *name) {

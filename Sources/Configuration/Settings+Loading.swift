@@ -65,6 +65,8 @@ extension Settings {
     packagesCommand = reader.text(.packagesCommand)
     let load = reader.number(.criticalLoad)
     criticalLoad = load == 0 ? nil : load
+    let space = reader.number(.minimumFreeSpace)
+    minimumFreeSpace = space == 0 ? nil : Int64(space * Double(1 << 30))
     loadAverageFile = reader.path(.loadAverageFile) ?? ""
     lock = Lock(&reader, directory: cache?.directory ?? paths.project.appending("cache"))
     parallelOneHostOnly = reader.text(.parallelOneHostOnly)

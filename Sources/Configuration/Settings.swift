@@ -40,6 +40,8 @@ package struct Settings: Sendable, Hashable {
   package var packagesCommand: String?
   /// The load average that keeps new jobs off; nil for none.
   package var criticalLoad: Double?
+  /// Bytes: with less space for the pool, no jobs are taken; nil for no such limit.
+  package var minimumFreeSpace: Int64?
   /// What to read load averages from.
   package var loadAverageFile: FilePath
   /// Nil without LOCK_NAME: job starts are not throttled.

@@ -100,6 +100,13 @@ package final class Pool: Sendable {
     return try await lane.run { Pool.qemu(in: path) }
   }
 
+  /// Removes the pid file of a QEMU that runs no more (protocol §4).
+  /// - Throws: ``PoolFailure``, `IOLane.TimedOut`.
+  package func removeStalePID() async throws {
+    let path = path
+    try await perform { if Pool.qemu(in: path) == nil { try Files.remove(path.appending("qemu.pid")) } }
+  }
+
   private static func qemu(in path: FilePath) -> Int32? {
     guard let content = try? Files.read(path.appending("qemu.pid"), limit: 64),
       let pid = Int32(String(decoding: content, as: UTF8.self).trimmed),

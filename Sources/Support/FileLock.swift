@@ -18,7 +18,7 @@ public final class FileLock: Sendable {
     } catch {
       throw FileError("open", path, error as? Errno ?? .ioError)
     }
-    let code = clinux_lock_file(handle.rawValue)
+    let code = clinux_lock_file(handle.rawValue, false)
     guard code == 0 else {
       try? handle.close()
       throw FileError("lock", path, Errno(rawValue: code))
@@ -32,8 +32,26 @@ public final class FileLock: Sendable {
   public init(adopting descriptor: FileDescriptor) throws(FileError) {
     handle = descriptor
     // For the open file that has the lock already this changes nothing.
-    let code = clinux_lock_file(descriptor.rawValue)
+    let code = clinux_lock_file(descriptor.rawValue, false)
     if code != 0 { throw FileError("lock", "a descriptor", Errno(rawValue: code)) }
+  }
+
+  /// Whether somebody has the lock of `path`, this process included. Nobody has that of a file that is not there.
+  /// - Throws: ``FileError``.
+  public static func isHeld(_ path: FilePath) throws(FileError) -> Bool {
+    do {
+      let handle = try FileDescriptor.open(path, .readOnly, options: [.nonBlocking, .closeOnExec])
+      return try handle.closeAfter {
+        var isHeld = false
+        let code = clinux_is_locked(handle.rawValue, &isHeld)
+        if code != 0 { throw Errno(rawValue: code) }
+        return isHeld
+      }
+    } catch {
+      let reason = error as? Errno ?? .ioError
+      if reason == .noSuchFileOrDirectory { return false }
+      throw FileError("look at the lock of", path, reason)
+    }
   }
 
   /// The open file, as long as this object is there: a process that it is given to has the lock as well.

@@ -270,3 +270,15 @@ extension Files {
     return FilePath(platformString: buffer)
   }
 }
+
+extension Files {
+  /// Bytes that this process can still write to the file system that `path` is on.
+  /// - Throws: ``FileError``.
+  public static func freeSpace(at path: FilePath) throws(FileError) -> Int64 {
+    var info = statvfs()
+    guard path.withPlatformString({ statvfs($0, &info) }) == 0 else {
+      throw FileError("look for free space at", path, Errno(rawValue: Glibc.errno))
+    }
+    return Int64(clamping: UInt64(info.f_bavail).multipliedReportingOverflow(by: UInt64(info.f_frsize)).partialValue)
+  }
+}

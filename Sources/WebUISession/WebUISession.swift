@@ -73,7 +73,12 @@ package actor WebUISession {
   /// Where the WebSocket is, or was looked for last.
   private var webSocketURL = ""
   private var status = WorkerStatus.free
-  private var jobs: [Int64] = []
+  /// Jobs that come after the current one.
+  private var pending: [Int64] = []
+  /// Those who wait for the end of the next attempt to connect.
+  private var waiting: [Latch<Void>] = []
+  /// The web UI has refused this worker for good, or nobody runs the session any more.
+  private var isOver = false
   /// Rejections that wait for a connection.
   private var rejections: [WorkerMessage] = []
   private var isLocated = false
@@ -111,7 +116,11 @@ package actor WebUISession {
 
   /// Lives until its task is cancelled or the web UI refuses this worker for good.
   package func run() async {
-    defer { out.finish() }
+    defer {
+      isOver = true
+      attemptEnded()
+      out.finish()
+    }
     while !Task.isCancelled, !isQuitting {
       var wait = timing.connectInterval
       do {
@@ -146,6 +155,7 @@ package actor WebUISession {
       } catch {
         return
       }
+      attemptEnded()
       out.yield(.lost)
       do { try await timing.clock.sleep(for: wait) } catch { return }
     }
@@ -164,17 +174,31 @@ package actor WebUISession {
 
   // MARK: What the slot says
 
-  /// Says what the slot does from now on, and with which jobs, current ones and pending ones.
-  package func update(status: WorkerStatus, jobs: [Int64]) {
+  /// Says what the slot does from now on.
+  /// - Parameter pending: the jobs of this web UI that come after the current one.
+  package func update(status: WorkerStatus, pending: [Int64] = []) {
     self.status = status
-    self.jobs = jobs
+    self.pending = pending
   }
 
   /// Sends the current status now rather than when its time comes.
-  package func sendStatus() async { _ = await send(.status(status)) }
+  package func sendStatus() async { _ = await send(.status(status, pending: pending)) }
 
-  /// Takes a job. Whether the web UI was told: false if there is no connection.
-  package func accept(job: Int64) async -> Bool { await send(.accepted(job: job)) }
+  /// Takes a job.
+  /// - Parameter attempts: how often that is tried; each time without a connection, the next attempt to make one is
+  ///   waited for.
+  /// - Returns: whether the web UI was told.
+  package func accept(job: Int64, attempts: Int = 1) async -> Bool {
+    for remaining in stride(from: attempts - 1, through: 0, by: -1) {
+      if await send(.accepted(job: job)) { return true }
+      guard remaining > 0, !isOver else { break }
+      logger.warning("\(client.address) cannot be told that job \(job) is accepted (remaining attempts: \(remaining))")
+      let attempt = Latch<Void>()
+      waiting.append(attempt)
+      do { try await attempt.wait() } catch { break }
+    }
+    return false
+  }
 
   /// Does not take jobs. Without a connection the web UI is told when there is one again.
   package func reject(jobs: [Int64], reason: String) async {
@@ -209,6 +233,11 @@ package actor WebUISession {
     }
   }
 
+  private func attemptEnded() {
+    for attempt in waiting { attempt.open(with: ()) }
+    waiting = []
+  }
+
   // MARK: Registration
 
   private func register() async throws {
@@ -216,7 +245,8 @@ package actor WebUISession {
     if !isLocated { clocks = try await client.locate(within: timing.answerLimit) }
     isLocated = true
     logger.info("Registering with openQA \(client.address)")
-    let jobs = jobs.filter { !released.contains($0) }
+    // Those of another web UI would mean others here.
+    let jobs = currentJobs.filter { !released.contains($0) }
     named = Set(jobs)
     let parameters = registration.parameters(jobs: jobs)
     var call = WebUIClient.Call(.post, "workers")
@@ -228,6 +258,12 @@ package actor WebUISession {
     workerID = answer.workerID
     servicePortDelta = answer.servicePortDelta
     if let clocks { logger.warning("\(client.address): \(clocks)") }
+  }
+
+  /// The jobs of this web UI that the slot has in hand.
+  private var currentJobs: [Int64] {
+    guard case .working(let job, client.address.entry) = status else { return pending }
+    return [job.id] + pending
   }
 
   private func connect(workerID: Int64) async throws -> WebSocketConnection {
@@ -259,6 +295,7 @@ package actor WebUISession {
     ending = named.isDisjoint(with: released) ? nil : .release
     logger.info(
       "Registered and connected via websockets with openQA host \(client.address) and worker ID \(workerID)")
+    attemptEnded()
     out.yield(.connected(workerID: workerID))
     await withTaskGroup(of: Void.self) { group in
       if ending == nil { group.addTask { await self.tellStatus(over: connection) } } else { await connection.close() }

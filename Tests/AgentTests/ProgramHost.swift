@@ -51,7 +51,8 @@ struct ProgramHost {
 
   /// Runs a slot while `body` runs, which gets its process id; it has to end with 0 then.
   func run(_ command: Command, at web: LocalServer, _ body: (Int32) async throws -> Void) async throws {
-    let workers = "[global]\nHOST = \(web.url)\nWORKER_CLASS = test\nWORKER_HOSTNAME = 127.0.0.1\n"
+    let workers =
+      "[global]\nHOST = \(web.url)\nWORKER_CLASS = test\nWORKER_HOSTNAME = 127.0.0.1\nPOOL_MIN_FREE_GB = 0\n"
     try Files.replace(folder.path.appending("workers.ini"), with: Array(workers.utf8))
     var command = command
     command.arguments += ["--instance", "\(instance)"]

@@ -26,15 +26,22 @@ final class Workbench: Sendable {
   /// What tells a process of its own the same settings.
   let processEnvironment: [String: String]
   private let settings: Settings
+  private let recheck: RecheckIntervals
 
   /// - Parameters:
   ///   - through: another address of the web UI, a proxy's.
   ///   - beside: makes a second web UI; its address, or a proxy's.
+  ///   - workers: lines of the section [global].
+  ///   - recheck: how often the slot looks at what keeps it from taking jobs, in both cases.
   init(
     through proxy: (@Sendable (LocalServer) throws -> String)? = nil,
     beside secondAddress: (@Sendable (LocalServer) throws -> String)? = nil, workers: String = "",
+    recheck: Duration? = nil,
     change: @Sendable (inout Settings) -> Void = { _ in }
   ) async throws {
+    var intervals = RecheckIntervals()
+    if let recheck { (intervals.regular, intervals.ephemeral) = (recheck, recheck) }
+    self.recheck = intervals
     let folder = try TemporaryFolder()
     self.folder = folder
     let home = folder.path.appending("openqa")
@@ -67,6 +74,8 @@ final class Workbench: Sendable {
       LOG_LEVEL = debug
       RETRY_DELAY = 0
       RETRY_DELAY_IF_WEBUI_BUSY = 0
+      POOL_MIN_FREE_GB = 0
+      CRITICAL_LOAD_AVG_THRESHOLD = 0
       \(workers)
       """
     processEnvironment = [
@@ -102,12 +111,22 @@ final class Workbench: Sendable {
   func schedule(
     _ scenario: String? = nil, _ more: [String: JSON] = [:], on web: LocalServer? = nil
   ) async throws -> Int64 {
+    await (web ?? self.web).schedule(try settings(scenario, more))
+  }
+
+  /// Schedules jobs of which one slot runs one after the other.
+  /// - Parameter jobs: the scenario of each, and which of those before it is its parent; nil for the first.
+  func schedule(sequence jobs: [(scenario: String, parent: Int?)]) async throws -> [Int64] {
+    await web.schedule(sequence: try jobs.map { (try settings($0.scenario, [:]), $0.parent) })
+  }
+
+  private func settings(_ scenario: String?, _ more: [String: JSON]) throws -> [String: JSON] {
     var settings: [String: JSON] = [
       "DISTRI": "lab", "VERSION": "1", "TEST": "basic", "ARCH": "x86_64", "WORKER_CLASS": "test", "ISO": "lab.iso",
       "ISOTOVIDEO": .string("exec '\(try Workbench.program("fake-isotovideo"))' -d"),
     ]
     if let scenario { settings["FAKE_ISOTOVIDEO_SCENARIO"] = .string(scenario) }
-    return await (web ?? self.web).schedule(settings.merging(more) { $1 })
+    return settings.merging(more) { $1 }
   }
 
   /// Runs the host while `body` runs, then stops it and the web UI.
@@ -120,13 +139,14 @@ final class Workbench: Sendable {
   ) async throws -> Bool {
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
     let host = try await Host(
-      [settings], environment: environment, output: log.output, notifier: notifier, shareLane: shareLane)
+      [settings], environment: environment, output: log.output, notifier: notifier, shareLane: shareLane,
+      recheck: recheck)
     async let end = host.run(commands)
     let result: Result<Void, any Error>
     do { result = .success(try await body(feed)) } catch { result = .failure(error) }
     if stopsHost { feed.yield(.stop) }
     if case .failure = result { feed.yield(.kill) }
-    let wasAsked = await end
+    let wasAsked = await end == .asked
     await web.stop()
     await other?.stop()
     try result.get()

@@ -184,7 +184,7 @@ extension WebUISessionTests {
     try await run { session, standIn, _ in
       try await standIn.statuses.reach(1)
       let job = try JobInfo(["id": 5, "settings": [:]])
-      await session.update(status: .working(job, webUI: "w"), jobs: [5, 6])
+      await session.update(status: .working(job, webUI: session.client.address.entry), pending: [6])
       try await standIn.closeSockets(code: 1000, reason: "")
       try await standIn.upgrades.reach(2)
       await session.release(job: 5)

@@ -104,7 +104,7 @@ struct WebUISessionTests {
     try await run { session, standIn, _ in
       try await standIn.statuses.reach(3)
       #expect(standIn.said.withLock { $0[0] } == ["type": "worker_status", "status": "free"])
-      await session.update(status: .broken(reason: "full"), jobs: [])
+      await session.update(status: .broken(reason: "full"))
       await session.sendStatus()
       try await standIn.statuses.reach(standIn.statuses.count + 2)
       #expect(standIn.said.withLock { $0.last?["reason"] } == "full")
@@ -122,7 +122,7 @@ struct WebUISessionTests {
     ) { session, standIn, lines in
       try await standIn.statuses.reach(1)
       let job = try JobInfo(["id": 5, "settings": [:]])
-      await session.update(status: .working(job, webUI: "w"), jobs: [5, 6])
+      await session.update(status: .working(job, webUI: session.client.address.entry), pending: [6])
       try await standIn.closeSockets(code: 1008, reason: "only one")
       try await standIn.registrations.reach(2)
       #expect(await !session.accept(job: 9), "there is nobody to tell")

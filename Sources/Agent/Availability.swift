@@ -1,0 +1,144 @@
+import Configuration
+import Engines
+import Logging
+import ProcessTree
+import Support
+import SystemPackage
+
+/// Finds out what keeps a slot from taking jobs (protocol §4), and holds what keeps others from its pool.
+///
+/// To be asked between jobs: what runs on the pool then is left of one.
+actor Availability {
+  private let context: SlotContext
+  /// Keeps other agents from this pool, and of ours the one that was here before.
+  private var agentLock: FileLock?
+  /// Keeps all other workers from this pool.
+  private(set) var lock: FileLock?
+  /// A job has run since leftovers of jobs were looked for.
+  private var mayHaveLeftovers = true
+  /// For the job that is about to start.
+  private var place: StartPlace?
+  /// What could not be found out the last time, and has been logged.
+  private var unknown: Set<String> = []
+
+  init(_ context: SlotContext) { self.context = context }
+
+  /// What keeps this slot from taking jobs; nil if nothing does.
+  /// - Parameter isTaking: whether a job is there to be taken: then its ``place()`` is taken, too.
+  func obstacle(isTaking: Bool = false) async -> Obstacle? {
+    place = nil
+    var condition = HostCondition()
+    // Each is looked at only if nothing is in the way so far.
+    condition.cacheProblem = await context.cacheProblem()
+    if condition.obstacle == nil { await lookAtPool(&condition) }
+    if condition.obstacle == nil { await lookAtHost(&condition) }
+    if condition.obstacle == nil { await lookForPlace(&condition, isTaking: isTaking) }
+    for problem in condition.unknown.subtracting(unknown).sorted() { context.logger.warning("\(problem)") }
+    unknown = condition.unknown
+    return condition.obstacle
+  }
+
+  /// The place among starting jobs for the one that starts now: what was taken when it was asked for, or else a free one.
+  /// Nil without a limit, or when there is none for a job that is run all the same.
+  func takePlace() async -> StartPlace? {
+    defer { place = nil }
+    if let place { return place }
+    return try? await context.startLimit?.take()
+  }
+
+  /// A job has run: something may be left of it.
+  func noteJob() { mayHaveLeftovers = true }
+
+  /// Takes over the pool's lock, which the supervisor of an earlier process's job has held.
+  func adopt(_ lock: FileLock?) { self.lock = lock }
+
+  /// Keeps other agents from this pool.
+  /// - Throws: `PoolFailure`, `IOLane.TimedOut`.
+  func holdAgentLock() async throws {
+    if agentLock == nil { agentLock = try await context.pool.lockForAgent() }
+  }
+
+  /// Whether this agent keeps others from the pool.
+  var hasAgentLock: Bool { agentLock != nil }
+
+  // MARK: Questions
+
+  private func lookAtPool(_ condition: inout HostCondition) async {
+    let pool = context.pool
+    do {
+      try await holdAgentLock()
+      condition.leftover = try await endLeftovers()
+      if condition.leftover != nil { return }
+      condition.qemu = try await pool.runningQEMU()
+      if lock == nil { lock = try await pool.lock() }
+      if condition.qemu == nil, !context.settings.keepsPool { try await pool.removeStalePID() }
+    } catch {
+      condition.poolProblem = "\(error)"
+    }
+  }
+
+  private func lookAtHost(_ condition: inout HostCondition) async {
+    let (settings, pool) = (context.settings, context.pool)
+    condition.hasAddress = !context.workerHostname.isEmpty
+    if settings.hasClass("tap") {
+      do {
+        if try await !VirtualSwitch.isRunning(environment: context.helperEnvironment) {
+          condition.missingService = settings.virtualSwitchService
+        }
+      } catch {
+        condition.missingService = settings.virtualSwitchService
+        condition.unknown.insert("Whether \(VirtualSwitch.name) is running cannot be asked: \(error)")
+      }
+    }
+    if let critical = settings.criticalLoad {
+      condition.criticalLoad = critical
+      let file = settings.loadAverageFile
+      do {
+        let text = try await pool.lane.run { try Files.read(file, limit: 1 << 12) }
+        condition.load = text.flatMap { LoadAverage(String(decoding: $0, as: UTF8.self)) }
+        if condition.load == nil { condition.unknown.insert("Unable to determine average load: none is in \(file)") }
+      } catch {
+        condition.unknown.insert("Unable to determine average load: \(error)")
+      }
+    }
+    if let minimum = settings.minimumFreeSpace {
+      do {
+        let free = try await pool.lane.run { try Files.freeSpace(at: pool.path) }
+        if free < minimum {
+          condition.lackOfSpace = .init(path: pool.path.string, free: free, minimum: minimum)
+        }
+      } catch {
+        condition.unknown.insert("Unable to determine free space: \(error)")
+      }
+    }
+  }
+
+  private func lookForPlace(_ condition: inout HostCondition, isTaking: Bool) async {
+    guard let limit = context.startLimit else { return }
+    do {
+      if isTaking { place = try await limit.take() } else { try await limit.check() }
+    } catch {
+      condition.limit = error
+    }
+  }
+
+  /// Ends what was started for a job of this pool and is still there.
+  /// - Returns: what cannot be ended.
+  private func endLeftovers() async throws -> String? {
+    guard mayHaveLeftovers else { return nil }
+    let mark = "\(SlotContext.poolMark)=\(context.pool.path)"
+    for process in try await context.pool.lane.run({ Leftovers.find(mark: mark) }) {
+      context.logger.warning("Ending what is left of a job: \(process)")
+    }
+    if case .survivors(let processes) = await Leftovers.end(mark: mark) { return processes.first?.description }
+    mayHaveLeftovers = false
+    return nil
+  }
+}
+
+extension Settings {
+  /// Whether the slot is configured to be of a class.
+  fileprivate func hasClass(_ name: String) -> Bool {
+    (workerClass ?? "").split(separator: ",").contains { $0.trimmed == name }
+  }
+}
