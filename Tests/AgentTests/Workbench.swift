@@ -173,6 +173,7 @@ final class LogRecorder: Sendable {
   private struct State {
     var lines: [String] = []
     var waiters: [(text: String, latch: Latch<String>)] = []
+    var counters: [(text: String, counter: EventCounter)] = []
   }
 
   let output: LogOutput
@@ -182,15 +183,26 @@ final class LogRecorder: Sendable {
     let state = Guarded(State())
     self.state = state
     output = try LogOutput { line in
-      let latches = state.withLock { state in
+      let (latches, counters) = state.withLock { state in
         state.lines.append(line)
-        return state.waiters.filter { line.contains($0.text) }.map(\.latch)
+        return (
+          state.waiters.filter { line.contains($0.text) }.map(\.latch),
+          state.counters.filter { line.contains($0.text) }.map(\.counter)
+        )
       }
       for latch in latches { latch.open(with: line) }
+      for counter in counters { counter.increment() }
     }
   }
 
   var lines: [String] { state.withLock { $0.lines } }
+
+  /// Counts the lines from now on that have `text` in them.
+  func count(of text: String) -> EventCounter {
+    let counter = EventCounter()
+    state.withLock { $0.counters.append((text, counter)) }
+    return counter
+  }
 
   /// The first line that has `text` in it, as soon as there is one.
   @discardableResult
