@@ -80,10 +80,14 @@ package final class SlotLog: Sendable {
     let record = record(level, text, job, webUI)
     let isShown = level >= self.level
     if isShown { output.write(record) }
-    guard let job else { return }
+    guard let id = job?.id else { return }
     let line = SlotLog.poolFormat.text(of: record)
-    if channel != .test, isShown { job.workerLog.add(line) }
-    if channel != .worker, level >= .debug { job.testLog.add(line) }
+    // Under the lock, so that no line comes to the pool after the end of its job's logs: the pool is cleaned then.
+    self.job.withLock { job in
+      guard let job, job.id == id else { return }
+      if channel != .test, isShown { job.workerLog.add(line) }
+      if channel != .worker, level >= .debug { job.testLog.add(line) }
+    }
   }
 
   private func tell(_ level: Settings.LogLevel, _ text: String) {

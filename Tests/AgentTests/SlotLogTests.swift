@@ -34,6 +34,34 @@ struct SlotLogTests {
       testLog: ["[info] to the test", "[debug] details", "[info] to both"]),
   ]
 
+  @Test("no line comes to the pool after the end of the job's logs, whoever logs meanwhile")
+  func ended() async throws {
+    let folder = try TemporaryFolder()
+    let pool = try Pool(folder.path)
+    let log = SlotLog(level: .info, slot: 1, output: try LogRecorder().output)
+    let isOver = Guarded(false)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<2 {
+        group.addTask {
+          while !isOver.withLock({ $0 }) {
+            log.logger().info("from elsewhere")
+            await Task.yield()
+          }
+        }
+      }
+      defer { isOver.withLock { $0 = true } }
+      for round in 0..<300 {
+        log.begin(job: Int64(round), webUI: "http://web", pool: pool)
+        for _ in 0..<10 { await Task.yield() }
+        log.end()
+        try await pool.clean()
+        try await pool.lane.run {}
+        let left = try Files.names(in: pool.path)
+        #expect(left.isEmpty, "\(left)")
+      }
+    }
+  }
+
   @Test("each channel has its lines, in the reference worker's shape", arguments: levels)
   func channels(_ expected: Level) async throws {
     let folder = try TemporaryFolder()
