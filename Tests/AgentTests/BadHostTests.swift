@@ -48,7 +48,10 @@ struct BadHostTests {
     try await bench.run { _ in
       await bench.connected()
       try Files.append([UInt8](repeating: 0, count: 6 << 20), to: filling)
-      try await bench.log.line(with: "Only 0 GiB are free in \(bench.pool), and POOL_MIN_FREE_GB asks for 0")
+      let reason = "Only 0 GiB are free in \(bench.pool), and POOL_MIN_FREE_GB asks for 0"
+      for await event in bench.web.events {
+        if case .message(let message, _) = event, message["reason"]?.string?.hasPrefix(reason) == true { break }
+      }
       let job = try await bench.schedule(BadInputTests.module)
       #expect(await bench.web.job(job)?.state == .scheduled)
       try Files.remove(filling)
