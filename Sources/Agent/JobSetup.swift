@@ -93,6 +93,8 @@ struct JobSetup: Sendable {
     do {
       let exit = try await Program.run(command, appendingTo: slot.pool.path.appending("worker-log.txt"))
       slot.logger.log(level: exit.isSuccess ? .info : .warning, "SYNC_ASSETS_HOOK ended with exit status \(exit)")
+    } catch is CancellationError {
+      slot.logger.info("SYNC_ASSETS_HOOK was stopped with its job")
     } catch {
       slot.logger.warning("SYNC_ASSETS_HOOK did not run: \(error)")
     }

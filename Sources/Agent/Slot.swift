@@ -309,8 +309,9 @@ package actor Slot {
     while (try? await context.clock.sleep(for: context.recheck.regular)) != nil { outbox.yield(.availabilityDue) }
   }
 
+  /// Does not wait for the next regular look at an obstacle that may be gone in a moment.
   private func recheckSoon(in group: inout TaskGroup<Void>) {
-    guard state.obstacle?.isEphemeral == true, !isRecheckDue else { return }
+    guard state.phase == .idle, state.obstacle?.isEphemeral == true, !isRecheckDue else { return }
     isRecheckDue = true
     group.addTask { [outbox, context] in
       do { try await context.clock.sleep(for: context.recheck.ephemeral) } catch { return }

@@ -34,7 +34,11 @@ struct SlotContext: Sendable {
   var logger: Logger { log.logger() }
 
   /// What programs get that are no part of a job: without the pool's mark, so that they are not taken for one.
-  var helperEnvironment: [String: String] { environment.filter { $0.key != SlotContext.poolMark } }
+  var helperEnvironment: [String: String] { SlotContext.helperEnvironment(environment) }
+
+  static func helperEnvironment(_ environment: [String: String]) -> [String: String] {
+    environment.filter { $0.key != poolMark }
+  }
 
   /// The variable by whose value a process tells which pool it was started for.
   static let poolMark = "WORKER_AGENT_POOL"

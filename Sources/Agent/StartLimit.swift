@@ -56,7 +56,7 @@ struct StartLimit: Sendable {
     let settings = settings
     let found: Found?
     do {
-      found = try await lane.run {
+      found = try await lane.run(limit: .seconds(10)) {
         let folder = settings.directory.appending(".job-starts")
         try Files.makeDirectory(folder)
         for number in 1...settings.limit {

@@ -97,7 +97,8 @@ struct SlotStateTests {
       steps: [
         (.availability(Obstacle("no")), [.showStatus(now: true)]), (.availability(Obstacle("no")), []),
         (.grab(job(1), webUI: 0), [.reject([1], reason: "no", webUI: 0)]),
-        (.availability(Obstacle("still no")), [.showStatus(now: false)]), (.availability(nil), [.showStatus(now: true)]),
+        (.availability(Obstacle("still no")), [.showStatus(now: false)]),
+        (.availability(nil), [.showStatus(now: true)]),
       ], phase: .idle),
     Story(testDescription: "stop while idle", steps: [(.stop, [.end]), (.grab(job(1), webUI: 0), [])], phase: .ended),
     Story(

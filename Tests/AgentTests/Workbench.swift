@@ -18,11 +18,8 @@ final class Workbench: Sendable {
   private let ports: InstancePorts
   /// What the host reads its share on.
   let shareLane: IOLane
-  /// What a backend gets.
-  let environment = ProcessInfo.processInfo.environment.filter {
-    // A backend that is built with a sanitizer wants its options.
-    $0.key == "PATH" || $0.key.hasSuffix("SAN_OPTIONS")
-  }
+  /// What a backend gets, and programs that the host asks.
+  let environment: [String: String]
   /// What tells a process of its own the same settings.
   let processEnvironment: [String: String]
   private let settings: Settings
@@ -32,11 +29,12 @@ final class Workbench: Sendable {
   ///   - through: another address of the web UI, a proxy's.
   ///   - beside: makes a second web UI; its address, or a proxy's.
   ///   - workers: lines of the section [global].
+  ///   - programs: scripts for bash, to be found before what is installed.
   ///   - recheck: how often the slot looks at what keeps it from taking jobs, in both cases.
   init(
     through proxy: (@Sendable (LocalServer) throws -> String)? = nil,
     beside secondAddress: (@Sendable (LocalServer) throws -> String)? = nil, workers: String = "",
-    recheck: Duration? = nil,
+    programs: [String: String] = [:], recheck: Duration? = nil,
     change: @Sendable (inout Settings) -> Void = { _ in }
   ) async throws {
     var intervals = RecheckIntervals()
@@ -44,6 +42,10 @@ final class Workbench: Sendable {
     self.recheck = intervals
     let folder = try TemporaryFolder()
     self.folder = folder
+    // A backend that is built with a sanitizer wants its options.
+    var environment = ProcessInfo.processInfo.environment.filter { $0.key.hasSuffix("SAN_OPTIONS") }
+    environment["PATH"] = try Workbench.path(with: programs, in: folder.path.appending("bin"))
+    self.environment = environment
     let home = folder.path.appending("openqa")
     for name in ["share/tests/lab/needles", "share/factory/iso", "pool"] {
       try Files.makeDirectory(home.appending(name))
@@ -94,6 +96,16 @@ final class Workbench: Sendable {
   var pool: FilePath { settings.pool }
   var instance: Int { ports.instance }
   var share: FilePath { settings.paths.share }
+
+  /// PATH, with scripts before what is installed.
+  static func path(with programs: [String: String], in folder: FilePath) throws -> String {
+    try Files.makeDirectory(folder)
+    for (name, script) in programs {
+      try Files.replace(
+        folder.appending(name), with: Array("#!/bin/bash\n\(script)\n".utf8), permissions: .init(rawValue: 0o755))
+    }
+    return "\(folder):\(ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")"
+  }
 
   /// A program of this package.
   static func program(_ name: String) throws -> String {

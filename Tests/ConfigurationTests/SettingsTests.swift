@@ -73,6 +73,7 @@ struct SettingsTests {
     let lock = try Fixture("[global]\nLOCK_NAME = x\n").settings().lock
     #expect(lock == Settings.Lock(name: "x", directory: "/var/lib/openqa/cache"))
     #expect(settings.criticalLoad == 40 && settings.loadAverageFile == "/proc/loadavg")
+    #expect(settings.minimumFreeSpace == 1 << 30)
     #expect(settings.workerClass == nil && settings.workerHostname == nil && settings.architecture == nil)
     #expect(settings.packagesCommand == nil && settings.parallelOneHostOnly == nil && settings.cgroupSlice == nil)
     #expect(settings.virtualSwitchService == "org.opensuse.os_autoinst.switch")
@@ -113,6 +114,7 @@ struct SettingsTests {
       ORPHAN_LIMIT = 60
       PACKAGES_CMD = dpkg -l | sort
       CRITICAL_LOAD_AVG_THRESHOLD = 0
+      POOL_MIN_FREE_GB = 0
       LOCK_NAME = starts
       LOCK_LIMIT = 2
       LOCK_EXPIRATION = 10
@@ -135,7 +137,7 @@ struct SettingsTests {
     #expect(settings.statusInterval == .seconds(30) ... .seconds(90))
     #expect(settings.terminatesAfterJobs && settings.packagesCommand == "dpkg -l | sort")
     #expect(settings.orphanLimit == .seconds(60))
-    #expect(settings.criticalLoad == nil && settings.parallelOneHostOnly == "1")
+    #expect(settings.criticalLoad == nil && settings.parallelOneHostOnly == "1" && settings.minimumFreeSpace == nil)
     #expect(
       settings.lock == Settings.Lock(name: "starts", limit: 2, expiration: .seconds(10), directory: "/cache"))
     #expect(

@@ -105,8 +105,9 @@ worker_configure() {
   mkdir -p "$config" "$project/pool/$n"
   {
     printf '%s\n' '[global]' "HOST = $url" "WORKER_CLASS = $class" 'WORKER_HOSTNAME = 127.0.0.1' 'LOG_LEVEL = debug'
-    # However loaded the machine is; a reference worker before 2026 has this as a job's setting only if it is configured.
-    echo 'CRITICAL_LOAD_AVG_THRESHOLD = 0'
+    # However loaded and full the machine is; a reference worker has these as a job's settings only if they are configured
+    # (of 2026 the first one in any case).
+    printf '%s\n' 'CRITICAL_LOAD_AVG_THRESHOLD = 0' 'POOL_MIN_FREE_GB = 0'
     # Assets by upload, not by path: that is what a worker on another host does.
     printf '%s\n' "$@" | grep -q '^LOCAL_UPLOAD' || echo 'LOCAL_UPLOAD = 0'
     for line in "$@"; do echo "$line"; done
