@@ -64,8 +64,9 @@ package struct Host: Sendable {
       }
       if !workerHostname.isEmpty { settings.jobSettings["WORKER_HOSTNAME"] = .string(workerHostname) }
       let context = SlotContext(
-        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane, http: http,
-        log: log, isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
+        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane,
+        cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http, log: log,
+        isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
         environment: Host.backendEnvironment(environment, pool: pool), clock: ContinuousClock(),
         report: { [number = settings.instance] in report?.note($0, slot: number) })
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")

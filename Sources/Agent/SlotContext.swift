@@ -14,6 +14,8 @@ struct SlotContext: Sendable {
   var pool: Pool
   /// Each share is read on a lane of its own.
   var shareLane: IOLane
+  /// Where the cache is read; the share's lane without a cache.
+  var cacheLane: IOLane
   var http: HTTPClient
   var log: SlotLog
   var isotovideo: Isotovideo
