@@ -89,7 +89,7 @@ struct CachedFiles: Sendable {
       throw SetupFailure(.cache, "The cache \(folder) does not answer: \(hanging)")
     }
     if let failure = report.failure(ofAsset: file.name, at: path, isThere: size != nil) { return (file, failure) }
-    notes.info("setup: \(file.type)/\(file.name): \(size ?? 0) bytes after \(report.seconds) s")
+    notes.info("setup: \(file.type)/\(file.name) is there after \(report.seconds) s, \(size ?? 0) bytes")
     return (file, nil)
   }
 

@@ -40,19 +40,21 @@ extension CacheService {
   /// Lets the service fetch the test code, again where that may help, and returns where it is.
   /// - Throws: as ``fetch(_:)`` does.
   package func fetchTests(from source: String, into folder: FilePath) async throws -> FilePath {
-    for tries in stride(from: cache.syncTries, to: 0, by: -1) {
+    var remainingTries = cache.syncTries
+    while true {
       let report = try await fetch(.tests(source: source, folder: folder))
       if !report.output.isEmpty { logger.info("Output of rsync:\n\(report.output.loggable)") }
-      switch report.sync(remainingTries: tries) {
+      switch report.sync(remainingTries: remainingTries) {
       case .done:
         logger.info("Finished to rsync tests")
-        logger.info("setup: tests from \(source): after \(report.seconds) s")
+        logger.info("setup: tests from \(source) are there after \(report.seconds) s")
         return folder.appending("tests")
-      case .again(let problem): logger.info("\(problem)")
+      case .again(let problem):
+        logger.info("\(problem)")
+        remainingTries -= 1
       case .failed(let failure): throw failure
       }
     }
-    throw SetupFailure(.cache, "Failed to rsync tests: no tries are configured")
   }
 
   /// Says what is waited for, until it is cancelled.

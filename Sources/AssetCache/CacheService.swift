@@ -50,7 +50,8 @@ package struct CacheService: Sendable {
     do {
       return try question.content(of: try await http.send(request))
     } catch let error as TransportError {
-      throw question.error(.connection, ": \(error.message)")
+      let isFinal = [.badURL, .responseTooLarge, .shutDown].contains(error.code)
+      throw question.error(isFinal ? .malformed : .connection, ": \(error.message)")
     }
   }
 }

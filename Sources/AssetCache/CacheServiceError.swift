@@ -2,11 +2,11 @@
 package struct CacheServiceError: Error, Sendable, Hashable, CustomStringConvertible {
   /// What went wrong, by what it means for the caller.
   package enum Code: Sendable, Hashable {
-    /// No answer.
+    /// No answer. There may be one later.
     case connection
     /// An answer with this HTTP status.
     case status(Int)
-    /// An answer that is not what the service says.
+    /// An answer that is not what the service says, or a question that cannot be sent.
     case malformed
   }
 

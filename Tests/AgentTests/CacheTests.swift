@@ -81,7 +81,7 @@ struct CacheTests {
         for text in [
           "lab.iso has 2", "disk has 2", host.cache.appending("tests/lab").string,
           "Downloading lab.iso, request #", "Download of lab.iso processed:\n[info] Download successful",
-          "setup: iso/lab.iso: 13 bytes after 0 s", "setup: tests from rsync://w/tests: after 0 s",
+          "setup: iso/lab.iso is there after ", " s, 13 bytes", "setup: tests from rsync://w/tests are there after ",
           "Rsync from 'rsync://w/tests' to '\(host.cache)', request #", "Output of rsync:\nTry 1:",
           "Finished to rsync tests",
         ] {

@@ -156,6 +156,15 @@ struct FetchingTests {
     }
   }
 
+  @Test("an address that is none: no second try")
+  func noAddress() async throws {
+    try await Self.run(change: { $0.serviceURL = "cache:9530" }) { bench in
+      let failure = await Self.failure(bench)
+      #expect(failure?.message.hasPrefix("Cache service info error: ") == true, "\(failure as Any)")
+      #expect(failure?.message.contains("cache:9530") == true && bench.clock.waits.withLock { $0.isEmpty })
+    }
+  }
+
   @Test("a service that was set up anew is asked anew, three times at most", arguments: [2, 3])
   func forgotten(times: Int) async throws {
     try await Self.run { bench in
