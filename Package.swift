@@ -158,7 +158,7 @@ let package = Package(
     tests(
       "Agent",
       [
-        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "ProcessTree", "Support",
+        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "ProcessTree", "Support", "Transport",
         "fake-isotovideo", logging, systemPackage,
       ]
     ),
