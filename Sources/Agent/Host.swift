@@ -34,7 +34,7 @@ package struct Host: Sendable {
     async let versions = Host.interfaceVersions(of: settings, pools: pools, environment: environment)
     async let knowledge = HostFacts.find(environment: environment)
     async let unitWarning = ServiceUnit.warning(environment: environment)
-    http = try HTTPClient(HTTPClient.Configuration(userAgent: "worker-agent/\(Version.current)"))
+    http = try HTTPClient(Host.httpConfiguration(for: settings))
     let webSockets = try WebSocketClient()
     var facts = try await knowledge
     if let warning = await unitWarning { facts.problems.append(warning) }
@@ -113,6 +113,15 @@ package struct Host: Sendable {
     }
   }
 
+  /// Room for each web UI's connections and each slot's command server: web UIs that hold all of theirs keep nobody else
+  /// waiting.
+  private static func httpConfiguration(for settings: [Settings]) -> HTTPClient.Configuration {
+    var configuration = HTTPClient.Configuration(userAgent: "worker-agent/\(Version.current)")
+    let webUIs = Set(settings.flatMap { $0.webUIs.map(\.address.origin) })
+    configuration.connectionsPerLane = webUIs.count * configuration.connectionsPerHost + settings.count
+    return configuration
+  }
+
   /// Everything but what is this process's own business, and the mark of the pool.
   private static func backendEnvironment(_ environment: [String: String], pool: Pool) -> [String: String] {
     var own = environment.filter { !ServiceNotifier.variables.contains($0.key) }
@@ -144,8 +153,8 @@ package struct Host: Sendable {
 
   /// Runs all slots to their ends.
   /// - Parameter commands: what is wanted of every slot.
-  /// - Returns: whether all ended because they were asked to.
-  package func run(_ commands: AsyncStream<Slot.Command>) async -> Bool {
+  /// - Returns: `asked` or `reloading` if that holds for all.
+  package func run(_ commands: AsyncStream<Slot.Command>) async -> Slot.End {
     let feeds = slots.map { _ in AsyncStream<Slot.Command>.makeStream() }
     return await withTaskGroup(of: Slot.End?.self) { group in
       group.addTask {
@@ -172,11 +181,12 @@ package struct Host: Sendable {
       }
       var ends: [Slot.End] = []
       while ends.count < slots.count, let end = await group.next() { if let end { ends.append(end) } }
-      await report?.stopping()
+      let end = ends.contains(.noWebUI) ? .noWebUI : ends.first { $0 != .reloading } ?? .reloading
+      if end != .reloading { await report?.stopping() }
       group.cancelAll()
       await http.shutdown()
       await flush()
-      return ends.allSatisfy { $0 == .asked }
+      return end
     }
   }
 

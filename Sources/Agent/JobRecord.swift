@@ -34,6 +34,15 @@ struct JobRecord: Sendable, Hashable {
   var reason: StopReason?
   /// What has been told or brought to the web UI and must not be again.
   var finished: Set<String> = []
+  /// The jobs that come after it.
+  var rest = JobQueue()
+  /// Why the job is not run at all; nil if it is.
+  var skipReason: String?
+  /// The result, as the web UI has answered to the end of the job.
+  var result: String?
+
+  /// Whether the jobs that wait for this one can be run: it ended by itself, and well (protocol §3.3).
+  var isSuccess: Bool { reason == .done && (result == "passed" || result == "softfailed") }
 
   var phase: Phase {
     if reason != nil { return .reporting }
@@ -80,6 +89,11 @@ extension JobRecord {
       self.reason = known
     }
     finished = Set((json["finished"]?.array ?? []).compactMap(\.string))
+    do { rest = try JobQueue(record: json["rest"] ?? .null) } catch {
+      throw Unusable(description: "it is corrupt: \(error)")
+    }
+    skipReason = json["skip_reason"]?.string
+    result = json["result"]?.string
   }
 
   /// What ``init(parsing:bootID:)`` reads.
@@ -92,6 +106,9 @@ extension JobRecord {
     json["prepared"] = prepared?.json
     json["started_at"] = startedAt.map { .number("\($0)") }
     json["reason"] = reason?.record
+    if !rest.isEmpty { json["rest"] = rest.record }
+    json["skip_reason"] = skipReason.map { .string($0) }
+    json["result"] = result.map { .string($0) }
     return json.bytes
   }
 }

@@ -29,7 +29,7 @@ extension JobRun {
       group.addTask { await upload(uploader) }
       group.addTask { await greet(backend.commandServer) }
       group.addTask {
-        await session.update(status: .working(job, webUI: webUI.address.entry), jobs: [job.id])
+        await show(job)
         await session.sendStatus()
       }
       let reason = (try? await stop.wait()) ?? .quit

@@ -7,10 +7,11 @@ import SystemPackage
 import Transport
 import Upload
 import WebUIClient
+import WebUISession
 
 extension JobRun {
   /// Steps of the report that are on record when they are done; logs and assets go by their paths.
-  private enum Step {
+  enum Step {
     static let noted = "noted"
     static let duplicated = "duplicated"
     static let delivered = "delivered"
@@ -38,8 +39,23 @@ extension JobRun {
       let log = try? await slot.pool.read("autoinst-log.txt", limit: 256 << 20)
       evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
     }
-    await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
-    await journal.update { $0.finished.insert(Step.told) }
+    let answer = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
+    var isFreed = answer != nil
+    // What failed may have been due to the registration.
+    if case .apiFailure = reason { isFreed = false }
+    // A slot that leaves says so over the connection.
+    if !isFreed, record.reason != .quit { await session.release(job: job.id) }
+    await journal.update {
+      $0.result = answer?["result"]?.scalar
+      $0.finished.insert(Step.told)
+    }
+  }
+
+  /// Tells the web UI that a job is not run, since an earlier one did not end as it had to.
+  func skip(_ job: JobInfo, because reason: String) async {
+    slot.logger.info("Skipping job \(job.id) from \(webUI.address): \(reason)")
+    await show(job)
+    await setDone(job.id, .skipped, isCertain: true)
   }
 
   /// Brings everything to the web UI that it gets after such a stop.
@@ -93,7 +109,10 @@ extension JobRun {
       logger: slot.log.logger(.both), clock: slot.clock)
   }
 
-  private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async {
+  /// Tells the web UI how a job ended.
+  /// - Returns: its answer, with the result that it has computed; nil if it does not hear of it.
+  @discardableResult
+  private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> JSON? {
     var call = WebUIClient.Call(.post, "jobs/\(job)/set_done")
     call.query = end.parameters(workerID: workerID)
     call.expectsJSON = false
@@ -101,11 +120,13 @@ extension JobRun {
     if !isCertain { call.tries = 1 }
     isEnding()
     do {
-      let result = try await client.send(call)["result"]?.scalar
-      let shown = [result ?? end.result, end.reason].compactMap { $0 }.joined(separator: ", ")
+      let answer = try await client.send(call)
+      let shown = [answer["result"]?.scalar ?? end.result, end.reason].compactMap { $0 }.joined(separator: ", ")
       slot.logger.info("Job \(job) from \(webUI.address) finished - \(shown)")
+      return answer
     } catch {
       slot.logger.error("The end of job \(job) could not be told to \(webUI.address): \(error)")
+      return nil
     }
   }
 }

@@ -22,6 +22,7 @@ struct JobRun: Sendable {
   static let period = Duration.seconds(10)
 
   let slot: SlotContext
+  /// Of the web UI that gave the job.
   let session: WebUISession
   let client: WebUIClient
   let webUI: Settings.WebUI
@@ -31,6 +32,8 @@ struct JobRun: Sendable {
   let connected: Latch<Int64>
   /// The pool's, which the job's supervisor holds from its start on.
   let lock: FileLock?
+  /// Lets all web UIs see that the slot works on a job as it is now.
+  let show: @Sendable (JobInfo) async -> Void
   /// Among the jobs that start on this host; nil without a limit.
   let place: StartPlace?
   /// Called before the web UI hears that the job is over, and may give the next one.
@@ -38,10 +41,26 @@ struct JobRun: Sendable {
 
   /// Runs a job from where its record says that it is.
   /// - Parameter found: what an earlier process has left of the job's backend.
-  func run(_ past: JobRecord, found: Supervisor.Finding = .none) async {
+  /// - Returns: whether it ended well, so that those that wait for it can be run.
+  func run(_ journal: JobJournal, found: Supervisor.Finding = .none) async -> Bool {
     defer { place?.leave() }
-    let journal = JobJournal(past, pool: slot.pool, logger: slot.logger)
-    if past.phase == .settingUp, await !accept(past.grabbed, journal) { return await journal.remove() }
+    let past = await journal.record
+    let isTold = past.finished.contains(Step.told)
+    if let reason = past.skipReason {
+      if !isTold { await skip(past.grabbed, because: reason) }
+    } else if !isTold || past.reason != nil {
+      // What is told may still have to be cleaned up.
+      await run(past, found, journal)
+    }
+    await journal.update { $0.finished.insert(Step.told) }
+    let record = await journal.record
+    // If others wait, the record of the next one replaces this one.
+    if record.rest.isEmpty { await journal.remove() }
+    return record.isSuccess
+  }
+
+  private func run(_ past: JobRecord, _ found: Supervisor.Finding, _ journal: JobJournal) async {
+    if past.phase == .settingUp, await !accept(past, journal) { return }
     slot.log.begin(job: past.grabbed.id, webUI: "\(webUI.address)", pool: slot.pool)
     if past.phase != .settingUp { slot.logger.notice("Going on with job \(past.grabbed.id) from \(webUI.address)") }
     if let reason = past.reason { stop.open(with: reason) }
@@ -59,16 +78,21 @@ struct JobRun: Sendable {
     if !slot.settings.keepsPool {
       do { try await slot.pool.clean() } catch { slot.logger.error("The pool cannot be cleaned: \(error)") }
     }
-    await journal.remove()
   }
 
   /// Tells the web UI that the job is taken. Whether it was told.
-  private func accept(_ job: JobInfo, _ journal: JobJournal) async -> Bool {
+  private func accept(_ record: JobRecord, _ journal: JobJournal) async -> Bool {
+    let job = record.grabbed
     slot.logger.info("Accepting job \(job.id) from \(webUI.address)")
     await journal.update { _ in }
-    await session.update(status: .working(job, webUI: webUI.address.entry), jobs: [job.id])
-    await waitsFor { _ = try? await connected.wait() }
-    if stop.value == nil, await !session.accept(job: job.id) {
+    await show(job)
+    let attempts = record.rest.isSingle ? 1 : slot.settings.acceptAttempts
+    let isAccepted = Latch<Void>()
+    await waitsFor {
+      _ = try? await connected.wait()
+      if await session.accept(job: job.id, attempts: attempts) { isAccepted.open(with: ()) }
+    }
+    if stop.value == nil, isAccepted.value == nil {
       slot.logger.error("Dropping job \(job.id): its web UI cannot be told that it is accepted")
       return false
     }

@@ -19,7 +19,7 @@ package actor Slot {
     case stop
     /// End without waiting for the job's end.
     case kill
-    /// End when the job has ended.
+    /// End when the jobs in hand have ended; without one, end to begin anew.
     case finish
   }
 
@@ -28,13 +28,15 @@ package actor Slot {
     case asked
     /// No web UI takes this worker.
     case noWebUI
+    /// Asked to begin anew.
+    case reloading
   }
 
   private enum Happening: Sendable {
     case session(Int, WebUISession.Event)
     case command(Command)
     case jobEnding
-    case jobEnded
+    case jobEnded(isSuccess: Bool)
     /// Time to look again at what is in the way of jobs.
     case availabilityDue
     /// The same, since that may have been gone in a moment.
@@ -57,6 +59,8 @@ package actor Slot {
   /// The web UIs that have been asked to take this worker.
   private var tried: Set<Int> = []
   private var stopJob: Latch<StopReason>?
+  /// Of the current job.
+  private var journal: JobJournal?
   /// What is in the way now is to be looked at again soon.
   private var isRecheckDue = false
 
@@ -75,7 +79,8 @@ package actor Slot {
       return WebUISession(
         client, webSockets: webSockets, registration: registration, timing: timing, logger: logger)
     }
-    state = SlotState(webUIs: context.settings.webUIs.map(\.address.entry))
+    state = SlotState(
+      webUIs: context.settings.webUIs.map(\.address.entry), endsAfterJobs: context.settings.terminatesAfterJobs)
     workerIDs = sessions.map { _ in Latch() }
     (inbox, outbox) = AsyncStream.makeStream()
   }
@@ -98,6 +103,7 @@ package actor Slot {
       }
       group.cancelAll()
     }
+    if state.isReloading { return .reloading }
     return state.hasWebUI ? .asked : .noWebUI
   }
 
@@ -122,14 +128,39 @@ package actor Slot {
   ) async {
     let stop = Latch<StopReason>()
     stopJob = stop
+    let journal = JobJournal(record, pool: context.pool, logger: logger)
+    self.journal = journal
     let run = JobRun(
       slot: context, session: sessions[webUI], client: await sessions[webUI].client,
       webUI: context.settings.webUIs[webUI], workerID: record.workerID, stop: stop, connected: workerIDs[webUI],
-      lock: await availability.lock, place: await availability.takePlace(),
+      lock: await availability.lock, show: { [weak self] in await self?.show($0, rest: record.rest, webUI: webUI) },
+      place: record.skipReason == nil ? await availability.takePlace() : nil,
       isEnding: { [outbox] in outbox.yield(.jobEnding) })
     group.addTask { [outbox] in
-      await run.run(record, found: found)
-      outbox.yield(.jobEnded)
+      outbox.yield(.jobEnded(isSuccess: await run.run(journal, found: found)))
+    }
+  }
+
+  private func start(
+    _ job: JobInfo, rest: JobQueue, skipReason: String? = nil, webUI: Int, in group: inout TaskGroup<Void>
+  ) async {
+    // A web UI that has not been there since the slot began has given the job to an earlier process of it.
+    var known = workerIDs[webUI].value
+    if known == nil { known = await journal?.record.workerID }
+    guard let workerID = known else {
+      outbox.yield(.jobEnded(isSuccess: false))
+      return
+    }
+    var record = JobRecord(webUI: name(webUI), workerID: workerID, grabbed: job, bootID: Boot.id)
+    record.rest = rest
+    record.skipReason = skipReason
+    await start(record, webUI: webUI, in: &group)
+  }
+
+  /// Lets every web UI see that the slot works, and for whom: only that one knows the job by its number.
+  private func show(_ job: JobInfo, rest: JobQueue, webUI: Int) async {
+    for (index, session) in sessions.enumerated() {
+      await session.update(status: .working(job, webUI: name(webUI)), pending: index == webUI ? rest.ids : [])
     }
   }
 
@@ -152,7 +183,7 @@ package actor Slot {
     case .session(let webUI, .message(let message)):
       return switch message {
       case .grabJob(let job): await beforeJob() + [.grab(job, webUI: webUI)]
-      case .grabJobs(let sequence): await beforeJob() + [.grabSequence(sequence.jobs.keys.sorted(), webUI: webUI)]
+      case .grabJobs(let sequence): await beforeJob() + [.grabSequence(sequence, webUI: webUI)]
       case .command(let command, let job): [.command(command, job: job, webUI: webUI)]
       case .incompatible: [.incompatible(webUI: webUI)]
       case .info, .answer: []
@@ -175,10 +206,12 @@ package actor Slot {
       isRecheckDue = false
       return state.phase == .idle ? [.availability(await availability.obstacle())] : []
     case .jobEnding: return [.jobEnding]
-    case .jobEnded:
+    case .jobEnded(let isSuccess):
       stopJob = nil
       await availability.noteJob()
-      return [.availability(await availability.obstacle(isTaking: hasNext)), .jobEnded]
+      return [
+        .availability(await availability.obstacle(isTaking: hasNext)), .jobEnded(isSuccess: isSuccess),
+      ]
     }
   }
 
@@ -190,15 +223,15 @@ package actor Slot {
 
   /// A job waits for the end of the one before.
   private var hasNext: Bool {
-    if case .finishing(.some, _) = state.phase { true } else { false }
+    if case .finishing(let next, _) = state.phase { !next.isEmpty } else { !state.queue.isEmpty }
   }
 
   private func perform(_ action: SlotState.Action, in group: inout TaskGroup<Void>) async {
     switch action {
-    case .start(let job, let webUI):
-      guard let workerID = workerIDs[webUI].value else { return }
-      let record = JobRecord(webUI: name(webUI), workerID: workerID, grabbed: job, bootID: Boot.id)
-      await start(record, webUI: webUI, in: &group)
+    case .start(let job, let rest, let webUI): await start(job, rest: rest, webUI: webUI, in: &group)
+    case .skip(let job, let rest, let reason, let webUI):
+      await start(job, rest: rest, skipReason: reason, webUI: webUI, in: &group)
+    case .recordQueue(let queue): await journal?.update { $0.rest = queue }
     case .reject(let jobs, let reason, let webUI):
       logger.warning(
         "Refusing to grab job \(jobs.map(String.init).joined(separator: ", ")) from \(name(webUI)): \(reason)")
@@ -211,7 +244,7 @@ package actor Slot {
       let status = state.obstacle.map { WorkerStatus.broken(reason: $0.text) } ?? .free
       if let obstacle = state.obstacle { logger.warning("\(obstacle.text)") }
       for session in sessions {
-        await session.update(status: status, jobs: [])
+        await session.update(status: status)
         if isUrgent { await session.sendStatus() }
       }
     case .end:
@@ -225,9 +258,11 @@ package actor Slot {
     guard await availability.hasAgentLock, let past = await PastJob.find(in: context, webUIs: names) else { return nil }
     await availability.adopt(past.lock)
     let job = past.record.prepared ?? past.record.grabbed
-    state = SlotState(webUIs: names, current: (job.id, past.webUI))
+    state = SlotState(
+      webUIs: names, endsAfterJobs: context.settings.terminatesAfterJobs,
+      current: (job.id, past.record.rest, past.webUI))
     // Before it registers: a web UI gives up jobs that a registration does not name.
-    await sessions[past.webUI].update(status: .working(job, webUI: names[past.webUI]), jobs: [job.id])
+    await show(job, rest: past.record.rest, webUI: past.webUI)
     return past
   }
 

@@ -7,30 +7,36 @@ package struct SlotState: Sendable, Hashable {
   /// What happens.
   package enum Event: Sendable, Hashable {
     case grab(JobInfo, webUI: Int)
-    case grabSequence([Int64], webUI: Int)
+    case grabSequence(JobSequence, webUI: Int)
     case command(JobCommand, job: Int64, webUI: Int)
     case incompatible(webUI: Int)
     case disabled(webUI: Int)
     /// The web UI is about to hear that the job is over: from then on it may give the next one.
     case jobEnding
-    case jobEnded
+    /// The job is over; whether it ended well, so that the jobs that wait for it can be run.
+    case jobEnded(isSuccess: Bool)
     /// What keeps jobs from being taken at present; nil if nothing does.
     case availability(Obstacle?)
     /// End now, the job too.
     case stop
     /// End now, and do not wait for the job's end.
     case kill
-    /// End when the job has ended.
+    /// End when the jobs in hand have ended; a slot without one begins anew with its settings as they are now.
     case finish
   }
 
   /// What to do about it.
   package enum Action: Sendable, Hashable {
-    case start(JobInfo, webUI: Int)
+    /// Run a job; `rest` are those that come after it.
+    case start(JobInfo, rest: JobQueue, webUI: Int)
+    /// Tell the web UI that a job is not run.
+    case skip(JobInfo, rest: JobQueue, reason: String, webUI: Int)
     case reject([Int64], reason: String, webUI: Int)
     case stopJob(StopReason)
     /// A viewer or developer of the running job came or went.
     case tellJob(JobCommand)
+    /// What is queued has changed: it has to be on record.
+    case recordQueue(JobQueue)
     case warn(String)
     /// The status to show web UIs has changed; whether they are to hear of it at once.
     case showStatus(now: Bool)
@@ -44,29 +50,40 @@ package struct SlotState: Sendable, Hashable {
   package enum Phase: Sendable, Hashable {
     /// Waits for a job. Becomes `busy` or `ended`.
     case idle
-    /// Runs a job. Becomes `finishing`, `idle` or `ended`.
+    /// Runs a job, or tells that it is skipped. Becomes `finishing`, `busy` with the next one, `idle` or `ended`.
     case busy(job: Int64, webUI: Int)
-    /// Cleans up after a job, and may have been given the next. Becomes `busy`, `idle` or `ended`.
-    case finishing(next: JobInfo?, webUI: Int)
+    /// Cleans up after the last job, and may have been given the next. Becomes `busy`, `idle` or `ended`.
+    case finishing(next: JobQueue, webUI: Int)
     /// Nothing comes after it.
     case ended
   }
 
   package private(set) var phase = Phase.idle
+  /// The jobs that come after the current one.
+  package private(set) var queue = JobQueue()
   /// Takes no more jobs.
   package private(set) var isStopping = false
+  /// Ends only to begin anew.
+  package private(set) var isReloading = false
   /// Why no jobs can be taken.
   package private(set) var obstacle: Obstacle?
+  /// Jobs that wait are not run any more.
+  private var skipsRest = false
+  private let endsAfterJobs: Bool
   private let names: [String]
   private var enabled: Set<Int>
 
   /// - Parameters:
   ///   - webUIs: the HOST entries, as written.
-  ///   - current: the job that an earlier process of this slot has left, and the web UI that gave it.
-  package init(webUIs: [String], current: (job: Int64, webUI: Int)? = nil) {
+  ///   - endsAfterJobs: whether the slot ends when the jobs it was given first have ended.
+  ///   - current: the job that an earlier process of this slot has left, those after it, and the web UI that gave them.
+  package init(
+    webUIs: [String], endsAfterJobs: Bool = false, current: (job: Int64, rest: JobQueue, webUI: Int)? = nil
+  ) {
     names = webUIs
     enabled = Set(webUIs.indices)
-    if let current { phase = .busy(job: current.job, webUI: current.webUI) }
+    self.endsAfterJobs = endsAfterJobs
+    if let current { (phase, queue) = (.busy(job: current.job, webUI: current.webUI), current.rest) }
   }
 
   /// Whether some web UI still takes this worker.
@@ -75,35 +92,23 @@ package struct SlotState: Sendable, Hashable {
   package mutating func handle(_ event: Event) -> [Action] {
     if phase == .ended { return [] }
     switch event {
-    case .grab(let job, let webUI):
-      if let refusal = refusal(of: [job.id], from: webUI) { return refusal }
-      if case .finishing = phase {
-        phase = .finishing(next: job, webUI: webUI)
-        return []
-      }
-      return start(job, webUI)
-    case .grabSequence(let jobs, let webUI):
-      if let refusal = refusal(of: jobs, from: webUI) { return refusal }
-      return [.reject(jobs, reason: "this worker takes no sequences of jobs", webUI: webUI)]
-    case .command(let command, let job, let webUI):
-      guard phase == .busy(job: job, webUI: webUI) else {
-        return [.warn("Ignoring \(command.rawValue) for job \(job) from \(names[webUI]): not the current job")]
-      }
-      return [StopReason(command: command).map { .stopJob($0) } ?? .tellJob(command)]
+    case .grab(let job, let webUI): return take(JobQueue(job), from: webUI)
+    case .grabSequence(let sequence, let webUI): return take(JobQueue(sequence), from: webUI)
+    case .command(let command, let job, let webUI): return obey(command, job, webUI)
     case .incompatible(let webUI):
       return [.warn("\(names[webUI]) needs another version of the worker: stopping")] + stop()
     case .disabled(let webUI):
       enabled.remove(webUI)
+      if !hasWebUI { skipsRest = true }
       return hasWebUI || phase != .idle ? [] : stop()
     case .jobEnding:
-      if case .busy(_, let webUI) = phase { phase = .finishing(next: nil, webUI: webUI) }
+      // While others wait, the web UI gives none.
+      if case .busy(_, let webUI) = phase, queue.isEmpty {
+        if endsAfterJobs { isStopping = true }
+        phase = .finishing(next: JobQueue(), webUI: webUI)
+      }
       return []
-    case .jobEnded:
-      let finished = phase
-      phase = .idle
-      if isStopping || !hasWebUI { return stop() }
-      guard case .finishing(let next?, let webUI) = finished else { return [.showStatus(now: false)] }
-      return refusal(of: [next.id], from: webUI) ?? start(next, webUI)
+    case .jobEnded(let isSuccess): return goOn(isSuccess)
     case .availability(let found):
       guard obstacle != found else { return [] }
       // Where only the words change, web UIs hear of it in time.
@@ -117,18 +122,63 @@ package struct SlotState: Sendable, Hashable {
       phase = .ended
       return [.abandonJob, .end]
     case .finish:
+      isReloading = phase == .idle && !isStopping
       isStopping = true
       return phase == .idle ? stop() : []
     }
   }
 
-  private mutating func start(_ job: JobInfo, _ webUI: Int) -> [Action] {
-    phase = .busy(job: job.id, webUI: webUI)
-    return [.start(job, webUI: webUI)]
+  private mutating func obey(_ command: JobCommand, _ job: Int64, _ webUI: Int) -> [Action] {
+    let reason = StopReason(command: command)
+    if case .busy(let current, webUI) = phase {
+      if job == current { return [reason.map { .stopJob($0) } ?? .tellJob(command)] }
+      if reason != nil, queue.skip(job, for: command) { return [.recordQueue(queue)] }
+    }
+    return [.warn("Ignoring \(command.rawValue) for job \(job) from \(names[webUI]): not a current job")]
+  }
+
+  private mutating func take(_ jobs: JobQueue, from webUI: Int) -> [Action] {
+    if let refusal = refusal(of: jobs.ids, from: webUI) { return refusal }
+    if case .finishing = phase {
+      phase = .finishing(next: jobs, webUI: webUI)
+      return []
+    }
+    queue = jobs
+    return next(from: webUI) ?? []
+  }
+
+  /// Runs or skips the job whose turn it is; nil if there is none.
+  private mutating func next(from webUI: Int) -> [Action]? {
+    guard let entry = queue.next() else { return nil }
+    phase = .busy(job: entry.job.id, webUI: webUI)
+    var why = skipsRest ? "the worker stops" : queue.obstacle(to: entry)
+    if let obstacle, obstacle.isFatal { why = why ?? obstacle.text }
+    if let why { return [.skip(entry.job, rest: queue, reason: why, webUI: webUI)] }
+    return [.start(entry.job, rest: queue, webUI: webUI)]
+  }
+
+  private mutating func goOn(_ isSuccess: Bool) -> [Action] {
+    let finished = phase
+    if case .busy(let job, let webUI) = finished {
+      if !isSuccess { queue.note(failed: job) }
+      if let actions = next(from: webUI) { return actions }
+    }
+    (phase, queue) = (.idle, JobQueue())
+    var refusal: [Action] = []
+    if case .finishing(let given, let webUI) = finished, !given.isEmpty, !skipsRest {
+      if let obstacle {
+        refusal = [.reject(given.ids, reason: obstacle.text, webUI: webUI)]
+      } else {
+        queue = given
+        if let actions = next(from: webUI) { return actions }
+      }
+    }
+    return refusal + (isStopping || !hasWebUI || endsAfterJobs ? stop() : [.showStatus(now: false)])
   }
 
   private mutating func stop() -> [Action] {
     isStopping = true
+    skipsRest = true
     switch phase {
     case .busy: return [.stopJob(.quit)]
     case .finishing: return []
@@ -141,18 +191,23 @@ package struct SlotState: Sendable, Hashable {
   /// What to do about jobs that cannot be taken; nil if they can (protocol §3.2).
   private func refusal(of jobs: [Int64], from webUI: Int) -> [Action]? {
     if isStopping { return [.warn("Refusing to grab job from \(names[webUI]): currently stopping")] }
-    if case .busy(let current, let owner) = phase {
-      if owner != webUI {
-        return [.reject(jobs, reason: "already busy with a job from \(names[owner])", webUI: webUI)]
-      }
-      // Sent again because the grab crossed a status on its way.
-      if jobs == [current] { return [] }
-      return [.reject(jobs, reason: "already busy with job(s) \(current)", webUI: webUI)]
+    switch phase {
+    case .busy(let job, let owner):
+      return refusal(of: jobs, from: webUI, current: [job] + queue.ids.sorted(), owner: owner)
+    case .finishing(let next, let owner) where !next.isEmpty:
+      return refusal(of: jobs, from: webUI, current: next.ids, owner: owner)
+    case .idle, .finishing, .ended:
+      return obstacle.map { [.reject(jobs, reason: $0.text, webUI: webUI)] }
     }
-    if case .finishing(let next?, let owner) = phase {
-      if next.id == jobs.first, jobs.count == 1, owner == webUI { return [] }
-      return [.reject(jobs, reason: "already busy with job(s) \(next.id)", webUI: webUI)]
+  }
+
+  private func refusal(of jobs: [Int64], from webUI: Int, current: [Int64], owner: Int) -> [Action] {
+    if owner != webUI {
+      return [.reject(jobs, reason: "already busy with a job from \(names[owner])", webUI: webUI)]
     }
-    return obstacle.map { [.reject(jobs, reason: $0.text, webUI: webUI)] }
+    // Sent again because the grab crossed a status on its way.
+    if Set(jobs).isSubset(of: current) { return [] }
+    let list = current.map(String.init).joined(separator: ", ")
+    return [.reject(jobs, reason: "already busy with job(s) \(list)", webUI: webUI)]
   }
 }

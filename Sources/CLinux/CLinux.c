@@ -20,9 +20,9 @@ void clinux_set_thread_name(const char *name) {
 
 void clinux_add_niceness(int increment) { (void)!nice(increment); }
 
-int clinux_lock_file(int descriptor) {
+int clinux_lock_file(int descriptor, bool waits) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-  return fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+  return fcntl(descriptor, waits ? F_OFD_SETLKW : F_OFD_SETLK, &lock) == 0 ? 0 : errno;
 }
 
 int clinux_is_locked(int descriptor, bool *is_locked) {

@@ -110,9 +110,8 @@ extension Settings.Upload {
 
 extension Settings.Retry {
   fileprivate init(_ reader: inout SettingsReader) {
-    tries = reader.count(.retries)
-    delay = reader.seconds(.retryDelay)
-    delayIfBusy = reader.seconds(.retryDelayIfBusy)
+    self.init(
+      tries: reader.count(.retries), delay: reader.seconds(.retryDelay), delayIfBusy: reader.seconds(.retryDelayIfBusy))
   }
 }
 

@@ -37,12 +37,25 @@ extension Settings {
     package var delay: Duration
     /// The wait after an answer that means 'busy'.
     package var delayIfBusy: Duration
+    /// How long nothing may move in a try.
+    package var inactivity: Duration
+    /// What all tries of a call may take together, unless ``tries`` and the waits between them need more.
+    package var patience: Duration
 
-    package init(tries: Int = 60, delay: Duration = .seconds(5), delayIfBusy: Duration = .seconds(60)) {
+    package init(
+      tries: Int = 60, delay: Duration = .seconds(5), delayIfBusy: Duration = .seconds(60),
+      inactivity: Duration = .seconds(600), patience: Duration = .seconds(3600)
+    ) {
       self.tries = tries
       self.delay = delay
       self.delayIfBusy = delayIfBusy
+      self.inactivity = inactivity
+      self.patience = patience
     }
+
+    /// What all tries of a call may take together. By default that is the hour that a web UI has for its maintenance; one
+    /// that takes calls and answers none would otherwise hold a job's end for ten.
+    package var limit: Duration { max(patience, max(delay, delayIfBusy) * tries) }
   }
 
   /// Where this host keeps what openQA works with.

@@ -19,14 +19,14 @@ struct JobBoard: Sendable {
   private(set) var jobs: [Int64: LocalJob] = [:]
 
   /// Adds a job. Its settings get what every job has.
-  mutating func add(_ settings: [String: JSON], token: String) -> LocalJob {
+  mutating func add(_ settings: [String: JSON], token: String, after parent: Int64? = nil) -> LocalJob {
     let id = Int64(jobs.count + 1)
     var settings = settings
     settings["JOBTOKEN"] = .string(token)
     let digits = String(id)
     let number = String(repeating: "0", count: max(0, 8 - digits.count)) + digits
     settings["NAME"] = .string("\(number)-\(LocalJob(id: id, settings: settings).name)")
-    let job = LocalJob(id: id, settings: settings)
+    let job = LocalJob(id: id, settings: settings, parent: parent)
     jobs[id] = job
     return job
   }
@@ -56,18 +56,31 @@ struct JobBoard: Sendable {
   /// Notes a worker's status; nil when it is offline.
   mutating func set(status: String?, of worker: Int64) { workers[worker]?.status = status }
 
-  /// The next job for a worker that is free, now its own.
-  mutating func assign(to worker: Int64) -> LocalJob? {
-    guard let slot = workers[worker], slot.status == "free", slot.job == nil else { return nil }
+  /// The next job for a worker that is free and those that run after it, now all its own.
+  mutating func assign(to worker: Int64) -> [LocalJob] {
+    guard let slot = workers[worker], slot.status == "free", slot.job == nil else { return [] }
     let next = jobs.values.sorted { $0.id < $1.id }.first { job in
       let wanted = (job.settings["WORKER_CLASS"]?.scalar ?? "").split(separator: ",").map { $0.trimmed }
-      return job.state == .scheduled && slot.classes.isSuperset(of: wanted)
+      return job.state == .scheduled && job.parent == nil && slot.classes.isSuperset(of: wanted)
     }
-    guard let next else { return nil }
+    guard let next else { return [] }
     workers[worker]?.job = next.id
-    jobs[next.id]?.worker = worker
-    jobs[next.id]?.state = .assigned
-    return jobs[next.id]
+    let all = [next.id] + descendants(of: next.id)
+    for id in all {
+      jobs[id]?.worker = worker
+      jobs[id]?.state = .assigned
+    }
+    return all.compactMap { jobs[$0] }
+  }
+
+  private func children(of job: Int64) -> [Int64] { jobs.values.filter { $0.parent == job }.map(\.id).sorted() }
+
+  private func descendants(of job: Int64) -> [Int64] { children(of: job).flatMap { [$0] + descendants(of: $0) } }
+
+  /// The execution sequence of a job and those after it (protocol §3.3): a job with others after it is an array.
+  func sequence(of job: Int64) -> [JSON] {
+    [.integer(job)]
+      + children(of: job).map { children(of: $0).isEmpty ? .integer($0) : .array(sequence(of: $0)) }
   }
 
   /// Takes a job back that its worker does not want.
@@ -75,7 +88,7 @@ struct JobBoard: Sendable {
     guard jobs[job]?.worker == worker, jobs[job]?.state == .assigned else { return }
     jobs[job]?.worker = nil
     jobs[job]?.state = .scheduled
-    workers[worker]?.job = nil
+    if workers[worker]?.job == job { workers[worker]?.job = nil }
   }
 
   /// Notes that a worker is offline, and takes the job back that it has not begun.
@@ -87,7 +100,9 @@ struct JobBoard: Sendable {
   /// Ends a job and frees its worker.
   mutating func finish(_ job: Int64, result: String?, reason: String?) {
     jobs[job]?.finish(result: result, reason: reason)
-    for (id, worker) in workers where worker.job == job { workers[id]?.job = nil }
+    for (id, worker) in workers where worker.job == job {
+      workers[id]?.job = jobs.values.filter { $0.worker == id && $0.state == .assigned }.map(\.id).min()
+    }
   }
 
   /// Notes that a worker is done with its job. No status of its own tells that.

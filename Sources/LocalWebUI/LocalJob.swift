@@ -34,6 +34,8 @@ package struct LocalJob: Sendable, Hashable {
 
   package let id: Int64
   package let settings: [String: JSON]
+  /// The job after which this one runs, on the same worker and right away; nil for a job that waits for none.
+  package let parent: Int64?
   package internal(set) var state = State.scheduled
   /// Nil before the end.
   package internal(set) var result: String?
@@ -49,9 +51,10 @@ package struct LocalJob: Sendable, Hashable {
   /// Each status, in order.
   package private(set) var statuses: [JSON] = []
 
-  init(id: Int64, settings: [String: JSON]) {
+  init(id: Int64, settings: [String: JSON], parent: Int64? = nil) {
     self.id = id
     self.settings = settings
+    self.parent = parent
   }
 
   /// DISTRI-VERSION-…: what jobs are called.

@@ -82,13 +82,30 @@ package actor LocalServer {
 
   /// Adds a job, which goes to the first free worker of its class.
   package func schedule(_ settings: [String: JSON]) async -> Int64 {
+    let job = add(settings)
+    await handOut()
+    return job
+  }
+
+  /// Adds jobs of which one worker runs one after the other.
+  /// - Parameter jobs: the settings of each, and which of those before it has to end well first; nil for the first.
+  /// - Returns: their ids.
+  package func schedule(sequence jobs: [(settings: [String: JSON], parent: Int?)]) async -> [Int64] {
+    var ids: [Int64] = []
+    for job in jobs { ids.append(add(job.settings, after: job.parent.map { ids[$0] })) }
+    await handOut()
+    return ids
+  }
+
+  private func add(_ settings: [String: JSON], after parent: Int64? = nil) -> Int64 {
     let token = (0..<16).map { _ in "abcdefghijklmnopqrstuvwxyz0123456789".randomElement().map(String.init) ?? "" }
-    let job = board.add(settings, token: token.joined())
+    let job = board.add(settings, token: token.joined(), after: parent)
     ends[job.id] = Latch()
     out.yield(.changed(job))
-    for worker in board.workers.keys.sorted() { await hand(to: worker) }
     return job.id
   }
+
+  private func handOut() async { for worker in board.workers.keys.sorted() { await hand(to: worker) } }
 
   /// What is known of a job.
   package func job(_ id: Int64) -> LocalJob? { board.jobs[id] }
@@ -280,10 +297,18 @@ package actor LocalServer {
     }
   }
 
-  /// Gives a free worker the next job.
+  /// Gives a free worker the next job, with those that run after it.
   private func hand(to worker: Int64) async {
-    guard sockets[worker] != nil, let job = board.assign(to: worker) else { return }
-    changed(job.id)
-    await send(["type": "grab_job", "job": job.grab], to: worker)
+    guard sockets[worker] != nil else { return }
+    let jobs = board.assign(to: worker)
+    guard let first = jobs.first else { return }
+    for job in jobs { changed(job.id) }
+    if jobs.count == 1 { return await send(["type": "grab_job", "job": first.grab], to: worker) }
+    let info: JSON = [
+      "ids": .array(jobs.map { .integer($0.id) }), "assigned_worker_id": .integer(worker),
+      "data": .object(Dictionary(uniqueKeysWithValues: jobs.map { (String($0.id), $0.grab) })),
+      "sequence": .array(board.sequence(of: first.id)),
+    ]
+    await send(["type": "grab_jobs", "job_info": info], to: worker)
   }
 }

@@ -65,6 +65,11 @@ package struct JobEnd: Sendable, Hashable {
     }
   }
 
+  /// Of a job that is not run because another one did not end as it had to (protocol §3.3).
+  package static let skipped = JobEnd(result: "skipped")
+
+  private init(result: String) { self.result = result }
+
   /// The query of `set_done` for the given worker.
   package func parameters(workerID: Int64) -> [(name: String, value: String)] {
     var parameters: [(name: String, value: String)] = []

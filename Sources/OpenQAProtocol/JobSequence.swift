@@ -6,6 +6,13 @@ package struct JobSequence: Sendable, Hashable {
   package indirect enum Node: Sendable, Hashable {
     case job(Int64)
     case chain([Node])
+
+    fileprivate var ids: [Int64] {
+      switch self {
+      case .job(let id): [id]
+      case .chain(let nodes): nodes.flatMap(\.ids)
+      }
+    }
   }
 
   /// Every job by its id.
@@ -37,11 +44,19 @@ package struct JobSequence: Sendable, Hashable {
       jobs[job.id] = job
     }
     self.jobs = jobs
+    var unnamed = Set(jobs.keys)
     do {
       sequence = try JobSequence.nodes(order, jobs: jobs)
     } catch {
       throw malformed(
         "the sequence names job \(error.name), which is missing", "job data for job \(error.name) is missing")
+    }
+    for id in sequence.flatMap(\.ids) where unnamed.remove(id) == nil {
+      throw malformed("the sequence names job \(id) twice", "job \(id) is in the execution sequence twice")
+    }
+    // It would wait for ever.
+    if let id = unnamed.min() {
+      throw malformed("the sequence lacks job \(id)", "job \(id) is not in the execution sequence")
     }
   }
 

@@ -2,7 +2,8 @@ package import Support
 
 /// What a worker says over the WebSocket (protocol §3.2, "Sent by the worker").
 package enum WorkerMessage: Sendable, Hashable {
-  case status(WorkerStatus)
+  /// `pending` are the jobs that come after the one that runs.
+  case status(WorkerStatus, pending: [Int64] = [])
   case accepted(job: Int64)
   case rejected(jobs: [Int64], reason: String)
   /// Going offline.
@@ -11,7 +12,7 @@ package enum WorkerMessage: Sendable, Hashable {
   /// The message as it goes over the wire.
   package var json: JSON {
     switch self {
-    case .status(let status): status.json
+    case .status(let status, let pending): status.json(pending: pending)
     case .accepted(let job): ["type": "accepted", "jobid": .integer(job)]
     case .rejected(let jobs, let reason):
       ["type": "rejected", "job_ids": .array(jobs.map { .integer($0) }), "reason": .string(reason)]
@@ -28,7 +29,18 @@ package enum WorkerStatus: Sendable, Hashable {
   /// Has a job; `webUI` is the HOST entry, as written, of the web UI that gave it.
   case working(JobInfo, webUI: String)
 
-  package var json: JSON {
+  /// The job that it has.
+  package var job: JobInfo? { if case .working(let job, _) = self { job } else { nil } }
+
+  fileprivate func json(pending: [Int64]) -> JSON {
+    var json = json
+    if !pending.isEmpty {
+      json["pending_job_ids"] = .object(Dictionary(uniqueKeysWithValues: Set(pending).map { (String($0), 1) }))
+    }
+    return json
+  }
+
+  private var json: JSON {
     switch self {
     case .free: ["type": "worker_status", "status": "free"]
     case .broken(let reason): ["type": "worker_status", "status": "broken", "reason": .string(reason)]

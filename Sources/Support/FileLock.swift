@@ -18,7 +18,7 @@ public final class FileLock: Sendable {
     } catch {
       throw FileError("open", path, error as? Errno ?? .ioError)
     }
-    let code = clinux_lock_file(handle.rawValue)
+    let code = clinux_lock_file(handle.rawValue, false)
     guard code == 0 else {
       try? handle.close()
       throw FileError("lock", path, Errno(rawValue: code))
@@ -32,7 +32,7 @@ public final class FileLock: Sendable {
   public init(adopting descriptor: FileDescriptor) throws(FileError) {
     handle = descriptor
     // For the open file that has the lock already this changes nothing.
-    let code = clinux_lock_file(descriptor.rawValue)
+    let code = clinux_lock_file(descriptor.rawValue, false)
     if code != 0 { throw FileError("lock", "a descriptor", Errno(rawValue: code)) }
   }
 

@@ -19,9 +19,11 @@ public final class HTTPClient: Sendable {
 
   /// What all requests of a client share.
   public struct Configuration: Sendable {
-    /// Connections of one lane at a time, over all hosts; further requests wait for one.
+    /// Connections of one lane at a time, over all hosts; further requests wait for one. Far more than for one host, so
+    /// that those which do not answer leave room for others.
     public var connectionsPerLane: Int
-    /// Connections of one lane to one host and port.
+    /// Connections of one lane to one host and port. Without a limit, a burst of requests overflows the server's backlog,
+    /// and the rest hangs for a minute.
     public var connectionsPerHost: Int
     /// Value of the `User-Agent` header; `nil` leaves it out.
     public var userAgent: String?
@@ -32,7 +34,7 @@ public final class HTTPClient: Sendable {
 
     /// Makes a configuration.
     public init(
-      connectionsPerLane: Int = 16, connectionsPerHost: Int = 8, userAgent: String? = nil, caFile: String? = nil,
+      connectionsPerLane: Int = 64, connectionsPerHost: Int = 8, userAgent: String? = nil, caFile: String? = nil,
       proxies: ProxySettings = .environment()
     ) {
       self.connectionsPerLane = connectionsPerLane

@@ -78,10 +78,7 @@ final class Transfer {
   /// The error if a limit has passed at `now`.
   func overdue(_ now: ContinuousClock.Instant) -> TransportError? {
     let limits = order.request.limits
-    if let deadline = order.deadline, now >= deadline {
-      return TransportError(
-        .timedOut, "\(order.endpoint.description): no complete answer within \(limits.total ?? .zero)")
-    }
+    if let deadline = order.deadline, now >= deadline { return order.overdue }
     if let lastActivity, now >= lastActivity + limits.inactivity {
       return TransportError(.timedOut, "\(order.endpoint.description): nothing moved for \(limits.inactivity)")
     }

@@ -78,6 +78,11 @@ final class TransferOrder: Sendable {
   /// When the answer must be complete.
   var deadline: ContinuousClock.Instant? { request.limits.total.map { placed + $0 } }
 
+  /// The error when the answer is not complete by then.
+  var overdue: TransportError {
+    TransportError(.timedOut, "\(endpoint.description): no complete answer within \(request.limits.total ?? .zero)")
+  }
+
   /// The error when the client ends first.
   var shutDown: TransportError { TransportError(.shutDown, "\(endpoint.description): client shut down") }
 }

@@ -8,6 +8,7 @@ final class TransferLoop {
   private let multi: UnsafeMutableRawPointer
   private let configuration: HTTPClient.Configuration
   private let files: IOLane
+  private var queue: TransferQueue
   private var transfers: [ObjectIdentifier: Transfer] = [:]
   private var transfersByHandle: [UnsafeMutableRawPointer: Transfer] = [:]
   private var idleHandles: [UnsafeMutableRawPointer] = []
@@ -20,18 +21,23 @@ final class TransferLoop {
     multi = mailbox.multi.pointer
     self.configuration = configuration
     self.files = files
+    queue = TransferQueue(limit: configuration.connectionsPerLane, limitPerHost: configuration.connectionsPerHost)
   }
 
   func run() {
     blockSIGPIPE()
     while !isStopping {
       for command in mailbox.take() { perform(command) }
+      while let order = queue.next() { start(order) }
       var running: Int32 = 0
       curl_multi_perform(multi, &running)
       deliver()
       enforceLimits()
+      // Whoever has ended leaves room for the next, who is not to wait for something to happen.
+      while let order = queue.next() { start(order) }
       if !isStopping { curl_multi_poll(multi, nil, 0, waitMilliseconds, nil) }
     }
+    for order in queue.waiting { order.answer.open(with: .failure(order.shutDown)) }
     for transfer in transfers.values { finish(transfer, .failure(transfer.order.shutDown)) }
     for case .start(let order) in mailbox.take(closing: true) { order.answer.open(with: .failure(order.shutDown)) }
     for handle in idleHandles { curl_easy_cleanup(handle) }
@@ -39,9 +45,15 @@ final class TransferLoop {
 
   private func perform(_ command: TransferLane.Command) {
     switch command {
-    case .start(let order): start(order)
+    case .start(let order):
+      queue.add(order)
+      if let deadline = order.deadline { note(deadline) }
     case .cancel(let order):
-      if let transfer = transfers[ObjectIdentifier(order)] { finish(transfer, .failure(CancellationError())) }
+      if queue.remove(order) {
+        order.answer.open(with: .failure(CancellationError()))
+      } else if let transfer = transfers[ObjectIdentifier(order)] {
+        finish(transfer, .failure(CancellationError()))
+      }
     case .supply(let order, let number, let answer):
       if let transfer = transfers[ObjectIdentifier(order)] { transfer.supply(number, answer) }
     case .run(let body): body()
@@ -53,7 +65,7 @@ final class TransferLoop {
     let outOfMemory = TransportError(.system, "\(order.endpoint.description): libcurl is out of memory")
     guard let handle = idleHandles.popLast() ?? curl_easy_init() else {
       order.answer.open(with: .failure(outOfMemory))
-      return
+      return queue.end(order)
     }
     let transfer = Transfer(order, handle, configuration) { [files, mailbox] demand in
       files.submit { _ = mailbox.post(.supply(order, number: demand.number, demand.meet())) }
@@ -77,6 +89,14 @@ final class TransferLoop {
     let now = ContinuousClock.now
     guard let limit = nextLimit, limit <= now else { return }
     nextLimit = nil
+    for order in queue.waiting {
+      guard let deadline = order.deadline else { continue }
+      if deadline <= now, queue.remove(order) {
+        order.answer.open(with: .failure(order.overdue))
+      } else {
+        note(deadline)
+      }
+    }
     for transfer in transfers.values {
       if let error = transfer.overdue(now) {
         finish(transfer, .failure(error))
@@ -99,6 +119,7 @@ final class TransferLoop {
   private func finish(_ transfer: Transfer, _ result: Result<HTTPResponse, any Error>) {
     transfers[ObjectIdentifier(transfer.order)] = nil
     transfersByHandle[transfer.handle] = nil
+    queue.end(transfer.order)
     curl_multi_remove_handle(multi, transfer.handle)
     if idleHandles.count < configuration.connectionsPerLane {
       curl_easy_reset(transfer.handle)

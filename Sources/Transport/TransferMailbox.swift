@@ -48,9 +48,7 @@ final class MultiHandle: @unchecked Sendable {
       throw TransportError(.system, "libcurl cannot be initialised")
     }
     self.pointer = pointer
-    // Without a limit, a burst of requests overflows the server's backlog, and the rest hangs for a minute.
-    _ = ccurl_multi_set_long(pointer, CURLMOPT_MAX_TOTAL_CONNECTIONS, configuration.connectionsPerLane)
-    _ = ccurl_multi_set_long(pointer, CURLMOPT_MAX_HOST_CONNECTIONS, configuration.connectionsPerHost)
+    // How many are open at a time is `TransferQueue`'s to decide; these are the idle ones that are kept.
     _ = ccurl_multi_set_long(pointer, CURLMOPT_MAXCONNECTS, configuration.connectionsPerLane)
   }
 

@@ -63,6 +63,7 @@ extension WebSocketConnection {
     let tokens: [(String, lws_token_indexes)] = [
       ("Location", WSI_TOKEN_HTTP_LOCATION), ("Retry-After", WSI_TOKEN_HTTP_RETRY_AFTER),
       ("Content-Type", WSI_TOKEN_HTTP_CONTENT_TYPE), ("WWW-Authenticate", WSI_TOKEN_HTTP_WWW_AUTHENTICATE),
+      ("Date", WSI_TOKEN_HTTP_DATE),
     ]
     refusal = WebSocketUpgradeRefused(
       host: endpoint.description, status: status,

@@ -45,7 +45,8 @@ public actor WebSocketConnection {
   /// What is known about the end before libwebsockets announces it.
   var expectedClose: WebSocketClose?
   var refusal: WebSocketUpgradeRefused?
-  var lastReceived = ContinuousClock.now
+  /// When anything was received last: a message or the answer to a ping.
+  public internal(set) var lastReceived = ContinuousClock.now
 
   init(_ request: WebSocketRequest, _ endpoint: Endpoint, _ loop: ServiceLoop) {
     self.request = request

@@ -4,7 +4,8 @@ public struct WebSocketUpgradeRefused: Error, Sendable, CustomStringConvertible 
   public var host: String
   /// The status code.
   public var status: Int
-  /// Of the answer's headers those that tell what to do: `Location`, `Retry-After`, `Content-Type`, `WWW-Authenticate`.
+  /// Of the answer's headers those that tell what to do: `Location`, `Retry-After`, `Content-Type`, `WWW-Authenticate`,
+  /// `Date`.
   public var headers: [HTTPHeader]
 
   /// Makes a refusal.

@@ -18,7 +18,7 @@ package struct WebUIClient: Sendable {
     package var lane = HTTPClient.Lane.control
     /// Nil for as often as is configured.
     package var tries: Int?
-    /// How long one try may take.
+    /// How long one try may take, at most; ``Settings/Retry`` may allow less.
     package var limits = HTTPRequest.Limits()
 
     package init(_ method: HTTPRequest.Method, _ path: String) {
@@ -27,15 +27,27 @@ package struct WebUIClient: Sendable {
     }
   }
 
+  /// What all calls to the web UI share, those of running jobs, too.
+  private struct Standing: Sendable {
+    var origin: String
+    /// Since when there was no answer but those that ask for another try.
+    var failingSince: ContinuousClock.Instant?
+  }
+
   /// Redirects of one try that are followed.
   private static let maximumRedirects = 3
+  /// A file may take that long as long as some of it moves.
+  private static let longestTransfer = Duration.seconds(86400)
+  /// What a try may take when all others have failed for too long.
+  private static let lastTry = Duration.seconds(60)
 
   package let address: WebUIAddress
-  /// Where calls go: the address's own, or where the web UI says it has moved to.
-  package private(set) var origin: String
+  private let standing: Guarded<Standing>
   package let signer: RequestSigner
   private let http: HTTPClient
   private let retry: Settings.Retry
+  /// Seconds since 1970.
+  package let now: @Sendable () -> Int64
   private let clock: any Clock<Duration>
   private let logger: Logger
 
@@ -45,40 +57,71 @@ package struct WebUIClient: Sendable {
     now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
   ) {
     self.address = address
-    origin = address.origin
+    standing = Guarded(Standing(origin: address.origin))
     signer = RequestSigner(credentials, now: now)
     self.http = http
     self.retry = retry
+    self.now = now
     self.clock = clock
     self.logger = logger
   }
 
+  /// Where calls go: the address's own, or where the web UI says it has moved to.
+  package var origin: String { standing.withLock { $0.origin } }
+
   /// Makes a call, again as long as that may help and tries remain, and returns the answer: null where it need not be JSON
   /// and is not.
+  ///
+  /// There is a limit for all tries together, ``Settings/Retry/limit``. Calls that fail one after the other have one
+  /// limit: once it has passed, each has a single short try until the web UI answers again. A file that is sent may take
+  /// longer as long as it moves.
   /// - Throws: ``WebUIError``, the last one; `CancellationError`.
   @discardableResult
   package func send(_ call: Call) async throws -> JSON {
     var remaining = call.tries ?? retry.tries
+    let begin = ContinuousClock.now
     while true {
+      let deadline = min(standing.withLock { $0.failingSince } ?? begin, begin) + retry.limit
       do {
-        return try await attempt(call)
+        let answer = try await attempt(limited(call, by: deadline))
+        standing.withLock { $0.failingSince = nil }
+        return answer
       } catch let error as WebUIError {
-        remaining = error.isTemporary ? remaining - 1 : 0
+        standing.withLock { $0.failingSince = error.isTemporary ? $0.failingSince ?? begin : nil }
+        let wait = error.isBusy ? retry.delayIfBusy : retry.delay
+        let isOver = ContinuousClock.now + wait >= deadline
+        remaining = error.isTemporary && !isOver ? remaining - 1 : 0
         logger.error(
-          "REST-API error (\(call.method.rawValue) \(url(of: call))): \(error) (remaining tries: \(remaining))")
+          "REST-API error (\(call.method.rawValue) \(url(of: call))): \(error.advice) (remaining tries: \(remaining))")
         guard remaining > 0 else { throw error }
-        try await clock.sleep(for: error.isBusy ? retry.delayIfBusy : retry.delay)
+        try await clock.sleep(for: wait)
       }
     }
   }
 
+  /// The call with limits for its next try.
+  private func limited(_ call: Call, by deadline: ContinuousClock.Instant) -> Call {
+    let left = max(ContinuousClock.now.duration(to: deadline), min(WebUIClient.lastTry, retry.limit))
+    var call = call
+    call.limits.connect = min(call.limits.connect, left)
+    call.limits.inactivity = min(call.limits.inactivity, retry.inactivity, left)
+    let total = call.lane == .bulk ? WebUIClient.longestTransfer : left
+    call.limits.total = min(call.limits.total ?? total, total)
+    return call
+  }
+
   /// One try of a call.
   private func attempt(_ call: Call) async throws -> JSON {
+    let sent = now()
     let response = try await exchange(call)
     let json = try? JSON(parsing: response.body)
     guard (200..<300).contains(response.status) else {
       let text = json?["error"]?.scalar ?? WebUIError.phrase(of: response.status)
-      throw WebUIError(.status(response.status), "\(response.status) response: \(text)")
+      var error = WebUIError(.status(response.status), "\(response.status) response: \(text)")
+      let received = now()
+      error.retryAfter = response.header("Retry-After").flatMap { HTTPDate.wait(retryAfter: $0, now: received) }
+      error.clockDifference = ClockDifference(date: response.header("Date"), sent: sent, received: received)
+      throw error
     }
     if let json { return json }
     guard call.expectsJSON else { return .null }
@@ -97,7 +140,7 @@ package struct WebUIClient: Sendable {
         method, url, headers: signer.headers(target: WebUIClient.target(of: url)), body: body, limits: call.limits)
       let response = try await answer(to: request, on: call.lane)
       guard (300..<400).contains(response.status), let location = response.header("Location") else { return response }
-      url = WebUIClient.absolute(location, from: url)
+      url = try WebUIClient.destination(location, from: url)
       if response.status == 303 {
         method = .get
         body = .none
@@ -107,24 +150,30 @@ package struct WebUIClient: Sendable {
     throw WebUIError(.connection(isTimeout: false), "Connection error: too many redirects, the last to \(url)")
   }
 
-  /// Asks where the web UI wants to be called, which may be another scheme, host or port than configured.
+  /// Asks where the web UI wants to be called, which may be another scheme, host or port than configured: all calls go
+  /// there from now on.
   /// - Parameter limit: how long the answer may take.
-  /// - Returns: the client for that place.
+  /// - Returns: how far the clocks are apart, if that is worth a word.
   /// - Throws: ``WebUIError``, `CancellationError`.
-  package func located(within limit: Duration) async throws -> WebUIClient {
-    var client = self
-    client.origin = address.origin
-    let url = "\(client.origin)/api/v1/workers?limit=0"
+  @discardableResult
+  package func locate(within limit: Duration) async throws -> ClockDifference? {
+    let url = "\(address.origin)/api/v1/workers?limit=0"
     var limits = HTTPRequest.Limits()
     limits.total = limit
+    let sent = now()
     let request = HTTPRequest(
       .head, url, headers: signer.headers(target: WebUIClient.target(of: url)), limits: limits)
     let response = try await answer(to: request, on: .control)
+    var found = address.origin
     if (300..<400).contains(response.status), let location = response.header("Location") {
-      client.origin = WebUIClient.origin(of: WebUIClient.absolute(location, from: url))
-      if client.origin != origin { logger.warning("\(address) redirects to \(client.origin): that is called instead") }
+      found = WebUIClient.origin(of: try WebUIClient.destination(location, from: url))
     }
-    return client
+    let isNew = standing.withLock { standing in
+      defer { standing.origin = found }
+      return standing.origin != found
+    }
+    if isNew, found != address.origin { logger.warning("\(address) redirects to \(found): that is called instead") }
+    return ClockDifference(date: response.header("Date"), sent: sent, received: now())
   }
 
   private func answer(to request: HTTPRequest, on lane: HTTPClient.Lane) async throws -> HTTPResponse {
@@ -156,6 +205,19 @@ package struct WebUIClient: Sendable {
   package static func target(of url: String) -> String {
     let target = url.dropFirst(origin(of: url).count).prefix { $0 != "#" }
     return target.hasPrefix("/") ? String(target) : "/\(target)"
+  }
+
+  /// Where a redirect leads.
+  /// - Throws: ``WebUIError`` if nothing can be called there. It may be mended by the next try.
+  private static func destination(_ location: String, from url: String) throws(WebUIError) -> String {
+    let target = absolute(location, from: url)
+    if ["http", "https"].contains(target.prefix { $0 != ":" }.lowercased()), !origin(of: target).hasSuffix("//"),
+      target.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7f })
+    {
+      return target
+    }
+    throw WebUIError(
+      .connection(isTimeout: false), "Connection error: \(url) redirects to '\(location)', which is no URL")
   }
 
   /// The absolute URL that a Location header of an answer from `url` means.

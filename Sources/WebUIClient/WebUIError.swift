@@ -15,11 +15,18 @@ package struct WebUIError: Error, Sendable, Hashable, CustomStringConvertible {
   package var code: Code
   /// As it ends up in a job's reason (protocol §2): `503 response: Service Unavailable`, `Connection error: …`.
   package var description: String
+  /// How long the web UI asks to wait before the next try.
+  package var retryAfter: Duration?
+  /// How far the clocks are apart, if that is worth a word.
+  package var clockDifference: ClockDifference?
 
   package init(_ code: Code, _ description: String) {
     self.code = code
     self.description = description
   }
+
+  /// The error for the log, with what to do about it.
+  package var advice: String { clockDifference.map { "\(description) - \($0)" } ?? description }
 
   /// Whether the same call may succeed later.
   package var isTemporary: Bool {

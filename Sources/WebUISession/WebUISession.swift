@@ -48,6 +48,10 @@ package actor WebUISession {
 
   /// Redirects of one WebSocket request that are followed.
   private static let maximumRedirects = 3
+  /// A connection over which nothing has come for so many statuses in a row is dead.
+  private static let maximumSilence = 3
+  /// The longest wait that a web UI can ask for.
+  private static let maximumWait = Duration.seconds(3600)
 
   /// To be taken by one task.
   package nonisolated let events: AsyncStream<Event>
@@ -57,8 +61,8 @@ package actor WebUISession {
   private let timing: Timing
   private let logger: Logger
 
-  /// The REST calls of this session go where the web UI has last said that it is.
-  package private(set) var client: WebUIClient
+  /// REST calls go where the web UI has last said that it is.
+  package let client: WebUIClient
   /// The slot's number at this web UI, as of the last registration.
   package private(set) var workerID: Int64?
   /// From the web UI's port to its live handler's.
@@ -69,12 +73,35 @@ package actor WebUISession {
   /// Where the WebSocket is, or was looked for last.
   private var webSocketURL = ""
   private var status = WorkerStatus.free
-  private var jobs: [Int64] = []
+  /// Jobs that come after the current one.
+  private var pending: [Int64] = []
+  /// Those who wait for the end of the next attempt to connect.
+  private var waiting: [Latch<Void>] = []
+  /// The web UI has refused this worker for good, or nobody runs the session any more.
+  private var isOver = false
   /// Rejections that wait for a connection.
   private var rejections: [WorkerMessage] = []
   private var isLocated = false
   /// The slot has said farewell: what ends now ends as it should.
   private var isQuitting = false
+  /// Jobs that are over, and whose end the web UI has not heard of.
+  private var released: Set<Int64> = []
+  /// The jobs that the last registration named.
+  private var named: Set<Int64> = []
+  /// Opened by the web UI's answer to a status.
+  private var statusAnswer = Latch<Void>()
+  /// Why this side ends the connection.
+  private var ending: Ending?
+
+  /// Why this side ends a connection.
+  private enum Ending: Hashable {
+    /// Nothing is heard over it.
+    case silence(Duration)
+    /// The web UI wants another version of the worker.
+    case incompatible
+    /// A job's end has to be told by a registration.
+    case release
+  }
 
   package init(
     _ client: WebUIClient, webSockets: WebSocketClient, registration: WorkerRegistration, timing: Timing, logger: Logger
@@ -89,57 +116,103 @@ package actor WebUISession {
 
   /// Lives until its task is cancelled or the web UI refuses this worker for good.
   package func run() async {
-    defer { out.finish() }
+    defer {
+      isOver = true
+      attemptEnded()
+      out.finish()
+    }
     while !Task.isCancelled, !isQuitting {
       var wait = timing.connectInterval
       do {
         try await register()
         try await converse()
+        if ending == .incompatible {
+          return disable("it needs another version of the worker: upgrade the older one")
+        }
       } catch let error as WebUIError {
+        // It may be elsewhere by now.
+        isLocated = false
         lastError = "Failed to register at \(client.address) - \(error)"
         switch RegistrationVerdict(error) {
-        case .retry: logger.warning("Failed to register at \(client.address): \(error) - trying again in \(wait)")
-        case .disabled(let reason):
-          logger.error("Failed to register at \(client.address), and not trying again: \(reason)")
-          out.yield(.disabled(reason: reason))
-          return
+        case .retry:
+          wait = self.wait(asked: error.retryAfter)
+          logger.warning("Failed to register at \(client.address): \(error.advice) - trying again in \(wait)")
+        case .disabled(let reason): return disable(reason)
         }
       } catch let refusal as WebSocketUpgradeRefused {
-        if let asked = refusal.retryAfter { wait = asked }
+        let now = client.now()
+        wait = self.wait(asked: refusal.header("Retry-After").flatMap { HTTPDate.wait(retryAfter: $0, now: now) })
         lastError = "Unable to upgrade to ws connection via \(webSocketURL): \(refusal.status) response"
-        logger.warning("\(lastError ?? "") - trying again in \(wait)")
+        let clocks = ClockDifference(date: refusal.header("Date"), sent: now, received: now)
+        logger.warning("\(lastError ?? "")\(clocks.map { " - \($0)" } ?? "") - trying again in \(wait)")
       } catch let error as TransportError {
         lastError = "Websocket connection to \(webSocketURL) failed: \(error)"
         logger.warning("\(lastError ?? "") - trying again in \(wait)")
       } catch let error as ProtocolError {
+        isLocated = false
         lastError = "Failed to register at \(client.address) - \(error)"
         logger.warning("Failed to register at \(client.address): \(error) - trying again in \(wait)")
       } catch {
         return
       }
+      attemptEnded()
       out.yield(.lost)
       do { try await timing.clock.sleep(for: wait) } catch { return }
     }
   }
 
+  private func disable(_ reason: String) {
+    logger.error("Failed to register at \(client.address), and not trying again: \(reason)")
+    out.yield(.disabled(reason: reason))
+  }
+
+  /// How long to wait for the next attempt when the web UI asks for a wait, which may be none or one of years.
+  private func wait(asked: Duration?) -> Duration {
+    guard let asked else { return timing.connectInterval }
+    return min(max(asked, min(timing.connectInterval, .seconds(1))), WebUISession.maximumWait)
+  }
+
   // MARK: What the slot says
 
-  /// Says what the slot does from now on, and with which jobs, current ones and pending ones.
-  package func update(status: WorkerStatus, jobs: [Int64]) {
+  /// Says what the slot does from now on.
+  /// - Parameter pending: the jobs of this web UI that come after the current one.
+  package func update(status: WorkerStatus, pending: [Int64] = []) {
     self.status = status
-    self.jobs = jobs
+    self.pending = pending
   }
 
   /// Sends the current status now rather than when its time comes.
-  package func sendStatus() async { _ = await send(.status(status)) }
+  package func sendStatus() async { _ = await send(.status(status, pending: pending)) }
 
-  /// Takes a job. Whether the web UI was told: false if there is no connection.
-  package func accept(job: Int64) async -> Bool { await send(.accepted(job: job)) }
+  /// Takes a job.
+  /// - Parameter attempts: how often that is tried; each time without a connection, the next attempt to make one is
+  ///   waited for.
+  /// - Returns: whether the web UI was told.
+  package func accept(job: Int64, attempts: Int = 1) async -> Bool {
+    for remaining in stride(from: attempts - 1, through: 0, by: -1) {
+      if await send(.accepted(job: job)) { return true }
+      guard remaining > 0, !isOver else { break }
+      logger.warning("\(client.address) cannot be told that job \(job) is accepted (remaining attempts: \(remaining))")
+      let attempt = Latch<Void>()
+      waiting.append(attempt)
+      do { try await attempt.wait() } catch { break }
+    }
+    return false
+  }
 
   /// Does not take jobs. Without a connection the web UI is told when there is one again.
   package func reject(jobs: [Int64], reason: String) async {
     let message = WorkerMessage.rejected(jobs: jobs, reason: reason)
     if await !send(message) { rejections.append(message) }
+  }
+
+  /// Lets the web UI learn from a new registration that a job is over, when it could not be told in any other way.
+  package func release(job: Int64) async {
+    released.insert(job)
+    if case .working(let current, _) = status, current.id == job { status = .free }
+    guard let connection else { return }
+    ending = .release
+    await connection.close()
   }
 
   /// Tells the web UI that the slot goes offline.
@@ -160,12 +233,21 @@ package actor WebUISession {
     }
   }
 
+  private func attemptEnded() {
+    for attempt in waiting { attempt.open(with: ()) }
+    waiting = []
+  }
+
   // MARK: Registration
 
   private func register() async throws {
-    if !isLocated { client = try await client.located(within: timing.answerLimit) }
+    var clocks: ClockDifference?
+    if !isLocated { clocks = try await client.locate(within: timing.answerLimit) }
     isLocated = true
     logger.info("Registering with openQA \(client.address)")
+    // Those of another web UI would mean others here.
+    let jobs = currentJobs.filter { !released.contains($0) }
+    named = Set(jobs)
     let parameters = registration.parameters(jobs: jobs)
     var call = WebUIClient.Call(.post, "workers")
     call.query = parameters
@@ -175,6 +257,13 @@ package actor WebUISession {
     let answer = try WorkerRegistration.Answer(await client.send(call))
     workerID = answer.workerID
     servicePortDelta = answer.servicePortDelta
+    if let clocks { logger.warning("\(client.address): \(clocks)") }
+  }
+
+  /// The jobs of this web UI that the slot has in hand.
+  private var currentJobs: [Int64] {
+    guard case .working(let job, client.address.entry) = status else { return pending }
+    return [job.id] + pending
   }
 
   private func connect(workerID: Int64) async throws -> WebSocketConnection {
@@ -202,37 +291,77 @@ package actor WebUISession {
     guard let workerID else { return }
     let connection = try await connect(workerID: workerID)
     self.connection = connection
+    // Meanwhile one of the jobs may have ended.
+    ending = named.isDisjoint(with: released) ? nil : .release
     logger.info(
       "Registered and connected via websockets with openQA host \(client.address) and worker ID \(workerID)")
+    attemptEnded()
     out.yield(.connected(workerID: workerID))
     await withTaskGroup(of: Void.self) { group in
-      group.addTask { await self.tellStatus() }
+      if ending == nil { group.addTask { await self.tellStatus(over: connection) } } else { await connection.close() }
       for await text in connection.messages { await take(text) }
       group.cancelAll()
     }
     await connection.close()
     self.connection = nil
     let closure = await connection.closure()
-    let end = "Websocket connection to \(webSocketURL) finished by remote side with code \(closure.summary)"
+    var end = "Websocket connection to \(webSocketURL) "
+    switch ending {
+    case .silence(let time): end += "given up: nothing was received for \(time.components.seconds) s"
+    case .release: end += "closed: a new registration tells that a job is over"
+    case .incompatible: return
+    case nil: end += "finished by remote side with code \(closure.summary)"
+    }
     lastError = end
     if !Task.isCancelled, !isQuitting { logger.warning("\(end)") }
   }
 
-  private func tellStatus() async {
+  /// Tells what waits and then the status, again and again as long as anything at all is heard from the web UI.
+  private func tellStatus(over connection: WebSocketConnection) async {
     let waiting = rejections
     rejections = []
     for message in waiting where await !send(message) { rejections.append(message) }
-    while !Task.isCancelled {
+    var silence = 0
+    while !Task.isCancelled, silence < WebUISession.maximumSilence {
+      let now = ContinuousClock.now
+      statusAnswer = Latch()
       await sendStatus()
-      let (low, high) = (timing.statusInterval.lowerBound, timing.statusInterval.upperBound)
-      do { try await timing.clock.sleep(for: low + (high - low) * timing.random()) } catch { return }
+      guard await waitsForPeriod() else { return }
+      silence = await connection.lastReceived < now ? silence + 1 : 0
     }
+    guard !Task.isCancelled else { return }
+    ending = .silence(await connection.lastReceived.duration(to: .now))
+    await connection.close()
+  }
+
+  /// Waits a status period, which begins anew with each of the web UI's answers; false if cancelled.
+  private func waitsForPeriod() async -> Bool {
+    let (low, high) = (timing.statusInterval.lowerBound, timing.statusInterval.upperBound)
+    var isOver = false
+    while !isOver, !Task.isCancelled {
+      let (answer, clock, period) = (statusAnswer, timing.clock, low + (high - low) * timing.random())
+      isOver = await withTaskGroup(of: Bool.self) { group in
+        group.addTask { (try? await clock.sleep(for: period)) != nil }
+        group.addTask { (try? await answer.wait()) == nil }
+        defer { group.cancelAll() }
+        return await group.next() ?? true
+      }
+      if answer.value != nil { statusAnswer = Latch() }
+    }
+    return !Task.isCancelled
   }
 
   private func take(_ text: String) async {
     do {
       let message = try WebUIMessage(parsing: text)
-      if message != .info, message != .answer { out.yield(.message(message)) }
+      switch message {
+      case .info: statusAnswer.open(with: ())
+      case .answer: break
+      case .incompatible:
+        ending = .incompatible
+        await connection?.close()
+      default: out.yield(.message(message))
+      }
     } catch {
       logger.warning("Ignoring a message from \(client.address): \(error): \(text.prefix(300))")
       if !error.jobs.isEmpty { await reject(jobs: error.jobs, reason: error.rejection) }
@@ -247,9 +376,4 @@ extension WebSocketClose {
     let text = reason.isEmpty ? error?.message ?? "no reason" : reason
     return "\(code.map(String.init) ?? "1006"), \(text)"
   }
-}
-
-extension WebSocketUpgradeRefused {
-  /// How long the server asks to wait.
-  fileprivate var retryAfter: Duration? { header("Retry-After").flatMap { Int($0) }.map { .seconds($0) } }
 }

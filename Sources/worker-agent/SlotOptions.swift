@@ -48,6 +48,14 @@ struct SlotOptions: ParsableArguments {
 
   /// The slot's settings; what keeps them from being used is said, and ends the program with 1.
   func settings() throws -> Settings {
+    do { return try read() } catch {
+      Terminal.complain("worker-agent: \(error)\n")
+      throw ExitCode(1)
+    }
+  }
+
+  /// The slot's settings as they are configured now.
+  func read() throws(ConfigurationError) -> Settings {
     var options = CommandLineOptions()
     options.instance = instance
     options.hosts = host
@@ -56,11 +64,6 @@ struct SlotOptions: ParsableArguments {
     options.isotovideo = isotovideo
     options.keepsPool = keepsPool
     options.isVerbose = isVerbose
-    do {
-      return try Settings(options: options, environment: ProcessInfo.processInfo.environment)
-    } catch {
-      Terminal.complain("worker-agent: \(error)\n")
-      throw ExitCode(1)
-    }
+    return try Settings(options: options, environment: ProcessInfo.processInfo.environment)
   }
 }

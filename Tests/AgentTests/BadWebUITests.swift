@@ -162,6 +162,46 @@ struct BadWebUITests {
     }
   }
 
+  @Test("a web UI that is restarted in mid-job: the job goes on")
+  func restart() async throws {
+    let proxy = Latch<FaultProxy>()
+    let bench = try await Workbench(through: { try Self.front($0, proxy) })
+    let front = try await proxy.wait()
+    try await bench.run { _ in
+      let id = try await bench.schedule(JobTests.waiting)
+      try await bench.log.line(with: "command server is up")
+      try front.setDoor(.closed)
+      front.breakConnections()
+      let line = try await bench.log.line(with: "Failed to register")
+      #expect(
+        line.contains("Connection error: 127.0.0.1:\(front.port)") && line.contains("trying again in 0.02 seconds"))
+      try front.setDoor(.open)
+      var connections = 0
+      for await event in bench.web.events {
+        if case .connected = event { connections += 1 }
+        if connections == 2 { break }
+      }
+      #expect(await bench.web.job(id)?.state == .running)
+      await bench.web.send(.cancel, for: id)
+      #expect(try await bench.end(of: id).result == "user_cancelled")
+    }
+  }
+
+  @Test("an end that cannot be told: the next registration tells it, and the slot is free")
+  func untold() async throws {
+    let proxy = Latch<FaultProxy>()
+    let bench = try await Workbench(through: { try Self.front($0, proxy) }, workers: "RETRIES = 2")
+    try await proxy.wait().on(
+      "POST", "/jobs/1/set_done", Self.answer("{}", status: "500 Internal Server Error"))
+    try await bench.run { _ in
+      let job = try await bench.end(of: try await bench.schedule(#"{"modules":[{"name":"a"}]}"#))
+      #expect(job.result == "incomplete" && job.reason?.hasPrefix("abandoned") == true)
+      try await bench.log.line(with: "The end of job 1 could not be told")
+      let next = try await bench.end(of: try await bench.schedule(#"{"modules":[{"name":"a"}]}"#))
+      #expect(next.result == "passed")
+    }
+  }
+
   @Test("a web UI that refuses the worker for good: the host ends, and not because it was asked to")
   func refused() async throws {
     let proxy = Latch<FaultProxy>()

@@ -14,31 +14,68 @@ struct SlotStateTests {
     return job
   }
 
+  /// - Parameter rest: nothing, for a job that came alone.
+  static func start(_ id: Int64, rest: JobQueue? = nil, webUI: Int = 0) -> Action {
+    var nothing = JobQueue(job(id))
+    _ = nothing.next()
+    return .start(job(id), rest: rest ?? nothing, webUI: webUI)
+  }
+
+  /// The jobs of a tree, as numbers in JSON.
+  static func sequence(_ tree: String) -> JobSequence {
+    let ids = tree.split { !$0.isNumber }.compactMap { Int64($0) }
+    let data = Dictionary(uniqueKeysWithValues: ids.map { (String($0), job($0).json) })
+    guard let order = try? JSON(parsing: Array(tree.utf8)),
+      let sequence = try? JobSequence(["data": .object(data), "sequence": order])
+    else { preconditionFailure("no sequence") }
+    return sequence
+  }
+
+  /// What is left of a sequence after some jobs.
+  static func rest(_ tree: String, after count: Int, failed: [Int64] = []) -> JobQueue {
+    var queue = JobQueue(sequence(tree))
+    for _ in 0..<count { _ = queue.next() }
+    for job in failed { queue.note(failed: job) }
+    return queue
+  }
+
   struct Story: Sendable, CustomTestStringConvertible {
     var testDescription: String
+    var endsAfterJobs = false
     var steps: [(Event, [Action])]
     var phase: SlotState.Phase
   }
 
-  static let busy: [(Event, [Action])] = [(.grab(job(1), webUI: 0), [.start(job(1), webUI: 0)])]
+  static let busy: [(Event, [Action])] = [(.grab(job(1), webUI: 0), [start(1)])]
+  static let chained: [(Event, [Action])] = [
+    (.grabSequence(sequence("[1,2,3]"), webUI: 0), [start(1, rest: rest("[1,2,3]", after: 1))])
+  ]
+  static let ended = Event.jobEnded(isSuccess: true)
+
+  static func skip(_ id: Int64, rest: JobQueue, _ reason: String) -> Action {
+    .skip(job(id), rest: rest, reason: reason, webUI: 0)
+  }
+
   static let stories: [Story] = [
     Story(
       testDescription: "a job and the next",
       steps: busy + [
-        (.jobEnding, []), (.jobEnded, [.showStatus(now: false)]), (.grab(job(2), webUI: 1), [.start(job(2), webUI: 1)]),
+        (.jobEnding, []), (ended, [.showStatus(now: false)]),
+        (.grab(job(2), webUI: 1), [start(2, webUI: 1)]),
       ], phase: .busy(job: 2, webUI: 1)),
     Story(
       testDescription: "the next job comes while the last is cleaned up",
       steps: busy + [
         (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.grab(job(2), webUI: 0), []),
-        (.grab(job(3), webUI: 1), [.reject([3], reason: "already busy with job(s) 2", webUI: 1)]),
-        (.jobEnded, [.start(job(2), webUI: 0)]),
+        (.grab(job(3), webUI: 1), [.reject([3], reason: "already busy with a job from a", webUI: 1)]),
+        (.grab(job(3), webUI: 0), [.reject([3], reason: "already busy with job(s) 2", webUI: 0)]),
+        (ended, [start(2)]),
       ], phase: .busy(job: 2, webUI: 0)),
     Story(
       testDescription: "a job that came meanwhile cannot be taken after all",
       steps: busy + [
         (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.availability(Obstacle("full")), []),
-        (.jobEnded, [.reject([2], reason: "full", webUI: 0)]),
+        (ended, [.reject([2], reason: "full", webUI: 0), .showStatus(now: false)]),
       ], phase: .idle),
     Story(
       testDescription: "the same grab again, and others",
@@ -50,8 +87,8 @@ struct SlotStateTests {
     Story(
       testDescription: "only the web UI that gave a job stops it",
       steps: busy + [
-        (.command(.cancel, job: 1, webUI: 1), [.warn("Ignoring cancel for job 1 from b: not the current job")]),
-        (.command(.cancel, job: 2, webUI: 0), [.warn("Ignoring cancel for job 2 from a: not the current job")]),
+        (.command(.cancel, job: 1, webUI: 1), [.warn("Ignoring cancel for job 1 from b: not a current job")]),
+        (.command(.cancel, job: 2, webUI: 0), [.warn("Ignoring cancel for job 2 from a: not a current job")]),
         (.command(.obsolete, job: 1, webUI: 0), [.stopJob(.obsoleted)]),
         (.command(.startLiveLog, job: 1, webUI: 0), [.tellJob(.startLiveLog)]),
       ], phase: .busy(job: 1, webUI: 0)),
@@ -69,69 +106,193 @@ struct SlotStateTests {
       steps: busy + [
         (.stop, [.stopJob(.quit)]),
         (.grab(job(2), webUI: 0), [.warn("Refusing to grab job from a: currently stopping")]),
-        (.jobEnding, []), (.stop, []), (.jobEnded, [.end]),
+        (.jobEnding, []), (.stop, []), (ended, [.end]),
       ], phase: .ended),
     Story(
       testDescription: "finish, then lose patience",
       steps: busy + [(.finish, []), (.stop, [.stopJob(.quit)]), (.kill, [.abandonJob, .end])], phase: .ended),
     Story(
       testDescription: "finish the job, take no more",
-      steps: busy + [(.finish, []), (.jobEnding, []), (.jobEnded, [.end])],
+      steps: busy + [(.finish, []), (.jobEnding, []), (ended, [.end])],
       phase: .ended),
+    Story(
+      testDescription: "finish the job and the one that was given meanwhile",
+      steps: busy + [
+        (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.finish, []),
+        (ended, [start(2)]), (.jobEnding, []), (ended, [.end]),
+      ], phase: .ended),
+    Story(
+      testDescription: "one job, and no more after it", endsAfterJobs: true,
+      steps: busy + [
+        (.jobEnding, []), (.grab(job(2), webUI: 0), [.warn("Refusing to grab job from a: currently stopping")]),
+        (ended, [.end]),
+      ], phase: .ended),
     Story(
       testDescription: "no web UI left",
       steps: [(.disabled(webUI: 0), []), (.disabled(webUI: 1), [.end])], phase: .ended),
     Story(
       testDescription: "no web UI left in a job: it is brought to its end",
-      steps: busy + [(.disabled(webUI: 0), []), (.disabled(webUI: 1), []), (.jobEnding, []), (.jobEnded, [.end])],
+      steps: busy + [(.disabled(webUI: 0), []), (.disabled(webUI: 1), []), (.jobEnding, []), (ended, [.end])],
       phase: .ended),
     Story(
       testDescription: "an incompatible web UI",
       steps: [(.incompatible(webUI: 1), [.warn("b needs another version of the worker: stopping"), .end])],
       phase: .ended),
+    Story(
+      testDescription: "a chain, in which the web UI gives none meanwhile",
+      steps: chained + [
+        (.grab(job(2), webUI: 0), []),
+        (.grabSequence(sequence("[2,3]"), webUI: 0), []),
+        (.grab(job(9), webUI: 0), [.reject([9], reason: "already busy with job(s) 1, 2, 3", webUI: 0)]),
+        (.jobEnding, []), (ended, [start(2, rest: rest("[1,2,3]", after: 2))]),
+        (.grab(job(9), webUI: 0), [.reject([9], reason: "already busy with job(s) 2, 3", webUI: 0)]),
+        (.jobEnding, []), (ended, [start(3, rest: rest("[1,2,3]", after: 3))]),
+        (.jobEnding, []), (.grab(job(9), webUI: 0), []), (ended, [start(9)]),
+      ], phase: .busy(job: 9, webUI: 0)),
+    Story(
+      testDescription: "the first of a chain fails",
+      steps: chained + [
+        (
+          .jobEnded(isSuccess: false),
+          [skip(2, rest: rest("[1,2,3]", after: 2, failed: [1]), "its parent, job 1, did not end well")]
+        ),
+        (
+          .jobEnded(isSuccess: false),
+          [skip(3, rest: rest("[1,2,3]", after: 3, failed: [1, 2]), "its parent, job 1, did not end well")]
+        ),
+        (.jobEnding, []), (.jobEnded(isSuccess: false), [.showStatus(now: false)]),
+      ], phase: .idle),
+    Story(
+      testDescription: "a leaf that fails skips none",
+      steps: chained + [
+        (ended, [start(2, rest: rest("[1,2,3]", after: 2))]),
+        (.jobEnded(isSuccess: false), [start(3, rest: rest("[1,2,3]", after: 3, failed: [2]))]),
+      ], phase: .busy(job: 3, webUI: 0)),
+    Story(
+      testDescription: "stop in a chain",
+      steps: chained + [
+        (.stop, [.stopJob(.quit)]),
+        (.jobEnded(isSuccess: false), [skip(2, rest: rest("[1,2,3]", after: 2, failed: [1]), "the worker stops")]),
+        (.jobEnded(isSuccess: false), [skip(3, rest: rest("[1,2,3]", after: 3, failed: [1, 2]), "the worker stops")]),
+        (.jobEnding, []), (.jobEnded(isSuccess: false), [.end]),
+      ], phase: .ended),
+    Story(
+      testDescription: "finish a chain, and stop in its second job",
+      steps: chained + [
+        (.finish, []), (ended, [start(2, rest: rest("[1,2,3]", after: 2))]), (.stop, [.stopJob(.quit)]),
+        (.jobEnded(isSuccess: false), [skip(3, rest: rest("[1,2,3]", after: 3, failed: [2]), "the worker stops")]),
+        (.jobEnding, []), (.jobEnded(isSuccess: false), [.end]),
+      ], phase: .ended),
+    Story(
+      testDescription: "a chain that cannot go on, and one that can",
+      steps: chained + [
+        (.availability(Obstacle("busy")), []), (ended, [start(2, rest: rest("[1,2,3]", after: 2))]),
+        (.availability(Obstacle("locked", isFatal: true)), []),
+        (ended, [skip(3, rest: rest("[1,2,3]", after: 3), "locked")]),
+        (.jobEnding, []), (.jobEnded(isSuccess: false), [.showStatus(now: false)]),
+      ], phase: .idle),
   ]
 
   @Test("stories", arguments: stories)
   func story(_ story: Story) {
-    var state = SlotState(webUIs: ["a", "b"])
+    var state = SlotState(webUIs: ["a", "b"], endsAfterJobs: story.endsAfterJobs)
     for (index, (event, expected)) in story.steps.enumerated() {
       #expect(state.handle(event) == expected, "step \(index + 1)")
     }
     #expect(state.phase == story.phase)
   }
 
-  /// Whatever happens in whatever order: never two jobs at once, and a stop always leads to the end.
+  @Test("a job that waits is stopped: it is skipped when its turn comes")
+  func unwanted() {
+    var state = SlotState(webUIs: ["a", "b"])
+    _ = state.handle(.grabSequence(Self.sequence("[1,[2,3],4]"), webUI: 0))
+    guard case .recordQueue(let queue)? = state.handle(.command(.cancel, job: 2, webUI: 0)).first else {
+      Issue.record("not on record")
+      return
+    }
+    #expect(queue == state.queue && queue.ids == [2, 3, 4])
+    #expect(state.handle(.command(.cancel, job: 2, webUI: 1)).count == 1, "not from there")
+    var told: [String] = []
+    for (success, _) in [(true, 1), (false, 2), (false, 3), (true, 4)] {
+      for action in state.handle(.jobEnded(isSuccess: success)) {
+        switch action {
+        case .skip(let job, _, let reason, _): told.append("\(job.id): \(reason)")
+        case .start(let job, _, _): told.append("\(job.id)")
+        default: break
+        }
+      }
+    }
+    #expect(told == ["2: the web UI sent cancel", "3: its parent, job 2, did not end well", "4"])
+    #expect(state.phase == .idle)
+  }
+
+  @Test(
+    "whose turn it is, and whose parent is who",
+    arguments: [
+      ("[0]", "0"), ("[0,1,2]", "0, 1<0, 2<0"), ("[0,[1,[2,3],[4,5]],6]", "0, 1<0, 2<1, 3<2, 4<1, 5<4, 6<0"),
+      ("[1,[2,[3,[4,5]]]]", "1, 2<1, 3<2, 4<3, 5<4"), ("[[1,2],[3,4]]", "1, 2<1, 3, 4<3"),
+    ])
+  func tree(text: String, expected: String) {
+    // Jobs have numbers from 1 on.
+    let shifted = text.replacing(#/\d+/#) { "\((Int($0.output) ?? 0) + 10)" }
+    let queue = JobQueue(Self.sequence(shifted))
+    let found = queue.entries.map { entry in
+      "\(entry.job.id - 10)\(entry.parent.map { "<\($0 - 10)" } ?? "")"
+    }
+    #expect(found.joined(separator: ", ") == expected)
+  }
+
+  /// Whatever happens in whatever order: never two jobs at once, none twice, each given job is run, skipped or rejected,
+  /// and a stop always leads to the end.
   @Test("random events")
   func random() {
-    for _ in 0..<2000 {
+    for _ in 0..<3000 {
       var state = SlotState(webUIs: ["a", "b"])
       var running: Int64?
       var isAskedToEnd = false
       var hasEnded = false
+      var next: Int64 = 1
+      var open: Set<Int64> = []
+      var given: Set<Int64> = []
       func take(_ actions: [Action]) {
         for action in actions {
           #expect(!hasEnded)
           switch action {
-          case .start(let job, _):
+          case .start(let job, _, _), .skip(let job, _, _, _):
             #expect(running == nil)
+            #expect(open.remove(job.id) != nil)
             running = job.id
+          case .reject(let jobs, _, _): open.subtract(jobs)
+          // The web UI hears that the slot goes offline.
+          case .warn(let text) where text.contains("currently stopping"): open.subtract(given)
           case .end: hasEnded = true
           case .abandonJob: running = nil
           default: break
           }
         }
       }
-      for _ in 0..<Int.random(in: 1...20) {
+      func endJob() {
+        running = nil
+        take(state.handle(.jobEnded(isSuccess: Bool.random())))
+      }
+      for _ in 0..<Int.random(in: 1...25) {
         let webUI = Int.random(in: 0...1)
-        let job = Int64.random(in: 1...4)
         switch Int.random(in: 0...9) {
-        case 0...3: take(state.handle(.grab(Self.job(job), webUI: webUI)))
-        case 4: take(state.handle(.command(.cancel, job: job, webUI: webUI)))
+        case 0...1:
+          given = [next]
+          open.formUnion(given)
+          take(state.handle(.grab(Self.job(next), webUI: webUI)))
+          next += 1
+        case 2...3:
+          given = Set(next...(next + 3))
+          open.formUnion(given)
+          let tree = "[\(next),[\(next + 1),\(next + 2)],\(next + 3)]"
+          take(state.handle(.grabSequence(Self.sequence(tree), webUI: webUI)))
+          next += 4
+        case 4: take(state.handle(.command(.cancel, job: Int64.random(in: 1...next), webUI: webUI)))
         case 5 where running != nil: take(state.handle(.jobEnding))
-        case 6 where running != nil:
-          running = nil
-          take(state.handle(.jobEnded))
-        case 7: take(state.handle(.availability(Bool.random() ? Obstacle("no") : nil)))
+        case 6 where running != nil: endJob()
+        case 7: take(state.handle(.availability(Bool.random() ? Obstacle("no", isFatal: Bool.random()) : nil)))
         case 8 where Int.random(in: 0...5) == 0:
           isAskedToEnd = true
           take(state.handle(.finish))
@@ -141,12 +302,10 @@ struct SlotStateTests {
         default: break
         }
       }
-      guard isAskedToEnd else { continue }
-      if running != nil {
-        running = nil
-        take(state.handle(.jobEnded))
-      }
-      #expect(state.phase == .ended && hasEnded)
+      while running != nil { endJob() }
+      #expect(state.phase == (hasEnded ? .ended : .idle))
+      #expect(hasEnded == isAskedToEnd)
+      if !hasEnded { #expect(open.isEmpty, "\(open) were forgotten") }
     }
   }
 }

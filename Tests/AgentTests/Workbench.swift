@@ -12,6 +12,8 @@ import Testing
 final class Workbench: Sendable {
   let folder: TemporaryFolder
   let web: LocalServer
+  /// The second web UI, with a key of its own.
+  let other: LocalServer?
   let log: LogRecorder
   private let ports: InstancePorts
   /// What the host reads its share on.
@@ -25,11 +27,13 @@ final class Workbench: Sendable {
 
   /// - Parameters:
   ///   - through: another address of the web UI, a proxy's.
+  ///   - beside: makes a second web UI; its address, or a proxy's.
   ///   - workers: lines of the section [global].
   ///   - programs: scripts for bash, to be found before what is installed.
   ///   - recheck: how often the slot looks at what keeps it from taking jobs, in both cases.
   init(
-    through proxy: (@Sendable (LocalServer) throws -> String)? = nil, workers: String = "",
+    through proxy: (@Sendable (LocalServer) throws -> String)? = nil,
+    beside secondAddress: (@Sendable (LocalServer) throws -> String)? = nil, workers: String = "",
     programs: [String: String] = [:], recheck: Duration? = nil,
     change: @Sendable (inout Settings) -> Void = { _ in }
   ) async throws {
@@ -55,10 +59,18 @@ final class Workbench: Sendable {
     var options = CommandLineOptions()
     options.instance = ports.instance
     options.isotovideo = try Workbench.program("fake-isotovideo")
-    let url = try proxy?(web) ?? web.url
+    var hosts = try proxy?(web) ?? web.url
+    var other: LocalServer?
+    if let secondAddress {
+      let second = try await LocalServer.start(
+        folder: folder.path.appending("other-web"), key: "OTHER-KEY", secret: "OTHER-SECRET")
+      hosts += " \(try secondAddress(second))"
+      other = second
+    }
+    self.other = other
     let text = """
       [global]
-      HOST = \(url)
+      HOST = \(hosts)
       WORKER_CLASS = test
       WORKER_HOSTNAME = 127.0.0.1
       LOG_LEVEL = debug
@@ -76,6 +88,7 @@ final class Workbench: Sendable {
     try Files.replace(folder.path.appending("etc/workers.ini"), with: text.utf8)
     var settings = try Settings(options: options, environment: processEnvironment)
     settings.connectInterval = .milliseconds(20)
+    if other != nil { settings.webUIs[1].credentials = Credentials(key: "OTHER-KEY", secret: "OTHER-SECRET") }
     change(&settings)
     self.settings = settings
   }
@@ -106,13 +119,26 @@ final class Workbench: Sendable {
   }
 
   /// Schedules a job that plays a scenario of fake-isotovideo; nil plays a run like a real one.
-  func schedule(_ scenario: String? = nil, _ more: [String: JSON] = [:]) async throws -> Int64 {
+  /// - Parameter web: which web UI does; nil for the first.
+  func schedule(
+    _ scenario: String? = nil, _ more: [String: JSON] = [:], on web: LocalServer? = nil
+  ) async throws -> Int64 {
+    await (web ?? self.web).schedule(try settings(scenario, more))
+  }
+
+  /// Schedules jobs of which one slot runs one after the other.
+  /// - Parameter jobs: the scenario of each, and which of those before it is its parent; nil for the first.
+  func schedule(sequence jobs: [(scenario: String, parent: Int?)]) async throws -> [Int64] {
+    await web.schedule(sequence: try jobs.map { (try settings($0.scenario, [:]), $0.parent) })
+  }
+
+  private func settings(_ scenario: String?, _ more: [String: JSON]) throws -> [String: JSON] {
     var settings: [String: JSON] = [
       "DISTRI": "lab", "VERSION": "1", "TEST": "basic", "ARCH": "x86_64", "WORKER_CLASS": "test", "ISO": "lab.iso",
       "ISOTOVIDEO": .string("exec '\(try Workbench.program("fake-isotovideo"))' -d"),
     ]
     if let scenario { settings["FAKE_ISOTOVIDEO_SCENARIO"] = .string(scenario) }
-    return await web.schedule(settings.merging(more) { $1 })
+    return settings.merging(more) { $1 }
   }
 
   /// Runs the host while `body` runs, then stops it and the web UI.
@@ -132,8 +158,9 @@ final class Workbench: Sendable {
     do { result = .success(try await body(feed)) } catch { result = .failure(error) }
     if stopsHost { feed.yield(.stop) }
     if case .failure = result { feed.yield(.kill) }
-    let wasAsked = await end
+    let wasAsked = await end == .asked
     await web.stop()
+    await other?.stop()
     try result.get()
     return wasAsked
   }

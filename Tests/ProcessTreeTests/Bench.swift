@@ -75,6 +75,15 @@ final class Bench: Sendable {
     while try !holds() { try await watch.change() }
   }
 
+  /// Waits until no process holds the lock of a file.
+  func waitForUnlocked(_ path: FilePath) async throws {
+    try await lane.run {
+      let file = try FileDescriptor.open(path, .readWrite, options: .closeOnExec)
+      defer { try? file.close() }
+      guard clinux_lock_file(file.rawValue, true) == 0 else { throw Unexpected("no lock of \(path)") }
+    }
+  }
+
   /// Who is left of all that was started here.
   func left() async throws -> [Leftover] {
     let mark = mark

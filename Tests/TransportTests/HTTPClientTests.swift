@@ -150,11 +150,14 @@ struct HTTPClientTests {
       try Self.echo(connection)
     }
     let client = try HTTPClient(.init(connectionsPerLane: 8, connectionsPerHost: 4, proxies: .none))
-    try await withThrowingTaskGroup(of: Int.self) { group in
-      for number in 0..<200 {
-        group.addTask { try await client.send(HTTPRequest(.get, "http://127.0.0.1:\(server.port)/\(number)")).status }
+    // libcurl's own queue of connections would forget requests in one of some thirty rounds.
+    for _ in 0..<100 {
+      try await withThrowingTaskGroup(of: Int.self) { group in
+        for number in 0..<50 {
+          group.addTask { try await client.send(HTTPRequest(.get, "http://127.0.0.1:\(server.port)/\(number)")).status }
+        }
+        for try await status in group { #expect(status == 200) }
       }
-      for try await status in group { #expect(status == 200) }
     }
     #expect(open.withLock { $0.most } <= 4)
     #expect(server.accepted.count <= 4)

@@ -274,6 +274,15 @@ struct WebSocketUpgradeTests {
     #expect(error.message.contains("self-signed certificate") || error.message.contains("self signed"))
   }
 
+  @Test func anExpiredCertificateIsNamedWithTheReason() async throws {
+    let certificate = try TestCertificate(isExpired: true)
+    let server = try ScriptedServer(identity: certificate.identity, WebSocketTests.echo)
+    let error = try await failure(
+      WebSocketRequest("wss://localhost:\(server.port)/", caFile: certificate.identity.certificate))
+    #expect(error.code == .tls)
+    #expect(error.message.contains("certificate has expired"))
+  }
+
   @Test func aWrongNameIsNamedWithTheReason() async throws {
     let certificate = try TestCertificate(["DNS:other.example"])
     let server = try ScriptedServer(identity: certificate.identity, WebSocketTests.echo)

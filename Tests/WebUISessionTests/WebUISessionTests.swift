@@ -14,8 +14,13 @@ final class StandIn: Sendable {
   struct Behaviour: Sendable {
     var registration: @Sendable (Int) async -> ServerResponse? = { _ in nil }
     var upgrade: @Sendable (Int, ServerRequest) async -> ServerResponse? = { _, _ in nil }
+    /// To the question where the web UI is.
+    var location: @Sendable (Int) async -> ServerResponse? = { _ in nil }
+    /// To a status.
+    var answer: @Sendable (JSON) async -> JSON? = { _ in ["type": "info", "seen": 1] }
   }
 
+  let locations = EventCounter()
   let registrations = EventCounter()
   let upgrades = EventCounter()
   let requests = Guarded<[String]>([])
@@ -34,6 +39,10 @@ final class StandIn: Sendable {
       registrations.increment()
       return await behaviour.registration(registrations.count) ?? .json(["id": 7])
     }
+    if request.method == "HEAD" {
+      locations.increment()
+      return await behaviour.location(locations.count) ?? .json([:])
+    }
     guard request.wantsWebSocket else { return .json([:]) }
     upgrades.increment()
     if let answer = await behaviour.upgrade(upgrades.count, request) { return answer }
@@ -43,7 +52,9 @@ final class StandIn: Sendable {
         guard let message = try? JSON(parsing: text) else { continue }
         self.said.withLock { $0.append(message) }
         self.messages.increment()
-        if message["type"] == "worker_status" { self.statuses.increment() }
+        guard message["type"] == "worker_status" else { continue }
+        self.statuses.increment()
+        if let answer = await self.behaviour.answer(message) { try await socket.send(answer.text) }
       }
     }
   }
@@ -58,21 +69,23 @@ struct WebUISessionTests {
   /// Runs a session against a stand-in while `body` runs.
   func run(
     _ behaviour: StandIn.Behaviour = .init(), answerLimit: Duration = .seconds(30),
+    period: Duration = .milliseconds(10), at otherURL: String? = nil, caFile: String? = nil,
+    now: @escaping @Sendable () -> Int64 = { 1_000_000_000 },
     _ body: @Sendable (WebUISession, StandIn, LogLines) async throws -> Void
   ) async throws {
     let standIn = StandIn(behaviour)
     let server = try await WebServer.start(handler: standIn.respond)
-    let http = try HTTPClient()
+    let http = try HTTPClient(HTTPClient.Configuration(caFile: caFile))
     let lines = LogLines()
     let logger = Logger(label: "test") { _ in lines }
     let client = WebUIClient(
-      try WebUIAddress("http://127.0.0.1:\(server.port)"), credentials: Credentials(key: "K", secret: "S"), http: http,
-      retry: Settings.Retry(tries: 1, delay: .zero, delayIfBusy: .zero), logger: logger)
+      try WebUIAddress(otherURL ?? "http://127.0.0.1:\(server.port)"), credentials: Credentials(key: "K", secret: "S"),
+      http: http, retry: Settings.Retry(tries: 1, delay: .zero, delayIfBusy: .zero), logger: logger, now: now)
     let registration = WorkerRegistration(
       host: "h", instance: 3, architecture: "x86_64", processor: [:], memory: 1, workerClass: "a",
       isotovideoInterfaceVersion: 34)
     let timing = WebUISession.Timing(
-      connectInterval: .milliseconds(10), statusInterval: .milliseconds(10) ... .milliseconds(10),
+      connectInterval: .milliseconds(10), statusInterval: period...period,
       answerLimit: answerLimit, random: { 0 })
     let session = WebUISession(
       client, webSockets: try WebSocketClient(), registration: registration, timing: timing, logger: logger)
@@ -91,7 +104,7 @@ struct WebUISessionTests {
     try await run { session, standIn, _ in
       try await standIn.statuses.reach(3)
       #expect(standIn.said.withLock { $0[0] } == ["type": "worker_status", "status": "free"])
-      await session.update(status: .broken(reason: "full"), jobs: [])
+      await session.update(status: .broken(reason: "full"))
       await session.sendStatus()
       try await standIn.statuses.reach(standIn.statuses.count + 2)
       #expect(standIn.said.withLock { $0.last?["reason"] } == "full")
@@ -109,7 +122,7 @@ struct WebUISessionTests {
     ) { session, standIn, lines in
       try await standIn.statuses.reach(1)
       let job = try JobInfo(["id": 5, "settings": [:]])
-      await session.update(status: .working(job, webUI: "w"), jobs: [5, 6])
+      await session.update(status: .working(job, webUI: session.client.address.entry), pending: [6])
       try await standIn.closeSockets(code: 1008, reason: "only one")
       try await standIn.registrations.reach(2)
       #expect(await !session.accept(job: 9), "there is nobody to tell")
@@ -179,9 +192,10 @@ struct WebUISessionTests {
   }
 }
 
-/// What was logged.
+/// What was logged, to wait for.
 struct LogLines: LogHandler {
   private let lines = Guarded<[String]>([])
+  private let waiters = Guarded<[(text: String, latch: Latch<String>)]>([])
   var metadata: Logger.Metadata = [:]
   var logLevel: Logger.Level = .trace
 
@@ -192,5 +206,17 @@ struct LogLines: LogHandler {
     set { metadata[key] = newValue }
   }
 
-  func log(event: LogEvent) { lines.withLock { $0.append("\(event.message)") } }
+  func log(event: LogEvent) {
+    let line = "\(event.message)"
+    lines.withLock { $0.append(line) }
+    for waiter in waiters.withLock({ $0 }) where line.contains(waiter.text) { waiter.latch.open(with: line) }
+  }
+
+  /// The first line that has `text` in it, as soon as there is one.
+  func line(with text: String) async throws -> String {
+    let latch = Latch<String>()
+    waiters.withLock { $0.append((text, latch)) }
+    if let known = lines.withLock({ $0.first { $0.contains(text) } }) { latch.open(with: known) }
+    return try await latch.wait()
+  }
 }

@@ -16,10 +16,10 @@ void clinux_add_niceness(int increment);
 /// ignored or blocked. Returns an errno value if that cannot be done; signals have their default effects then.
 int clinux_replace_process(const char *path, char *const arguments[]);
 
-/// Takes a write lock on the whole of an open file without waiting, held by the open file description (F_OFD_SETLK): it
-/// stays through `fork` and ends with the last copy of the descriptor. Returns 0, or an errno value: EAGAIN if another
-/// lock, POSIX locks included, is in the way.
-int clinux_lock_file(int descriptor);
+/// Takes a write lock on the whole of an open file, held by the open file description (F_OFD_SETLK): it stays through
+/// `fork` and ends with the last copy of the descriptor. Returns 0, or an errno value: EAGAIN if another lock, POSIX locks
+/// included, is in the way, unless it `waits` until none is.
+int clinux_lock_file(int descriptor, bool waits);
 
 /// Whether a lock of others is in the way of one on the whole of an open file. Returns 0 or an errno value.
 int clinux_is_locked(int descriptor, bool *is_locked);
