@@ -1,3 +1,4 @@
+import AssetCache
 import Configuration
 import Engines
 import Logging
@@ -32,7 +33,11 @@ actor Availability {
     place = nil
     var condition = HostCondition()
     // Each is looked at only if nothing is in the way so far.
-    condition.cacheProblem = await context.cacheProblem()
+    if let cache = context.settings.cache {
+      condition.cacheProblem = await CacheService(
+        cache, http: context.http, logger: context.logger, clock: context.clock
+      ).availability()
+    }
     if condition.obstacle == nil { await lookAtPool(&condition) }
     if condition.obstacle == nil { await lookAtHost(&condition) }
     if condition.obstacle == nil { await lookForPlace(&condition, isTaking: isTaking) }

@@ -73,8 +73,9 @@ package struct Host: Sendable {
       }
       if let shutdown { shutdowns.append(shutdown) }
       let context = SlotContext(
-        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane, http: http,
-        log: log, isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
+        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane,
+        cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http, log: log,
+        isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
         environment: environment, clock: ContinuousClock(),
         startLimit: try settings.lock.map { try StartLimit($0) }, recheck: recheck,
         report: { [number = settings.instance] in

@@ -41,6 +41,8 @@ package actor Slot {
     case availabilityDue
     /// The same, since that may have been gone in a moment.
     case recheckDue
+    /// Another agent uses the pool: its process id, empty if that is not known.
+    case poolTaken(by: String)
     /// No other agent uses the pool, or it cannot be used at all.
     case poolFound
     /// Asks whether the mailbox is looked into.
@@ -61,6 +63,8 @@ package actor Slot {
   private var stopJob: Latch<StopReason>?
   /// Of the current job.
   private var journal: JobJournal?
+  /// Who uses the pool instead of this slot.
+  private var poolHolder: String?
   /// What is in the way now is to be looked at again soon.
   private var isRecheckDue = false
 
@@ -169,7 +173,8 @@ package actor Slot {
 
   private var condition: SlotCondition {
     SlotCondition(
-      isRegistered: tried.count == sessions.count, phase: state.phase, isStopping: state.isStopping,
+      isRegistered: tried.count == sessions.count, poolHolder: poolHolder, phase: state.phase,
+      isStopping: state.isStopping,
       unavailability: state.obstacle?.text)
   }
 
@@ -194,7 +199,13 @@ package actor Slot {
     case .session(let webUI, .lost):
       tried.insert(webUI)
       return []
-    case .session(_, .malformed), .poolFound: return []
+    case .session(_, .malformed): return []
+    case .poolTaken(let holder):
+      poolHolder = holder
+      return []
+    case .poolFound:
+      poolHolder = nil
+      return []
     case .errand(let body):
       body()
       return []
@@ -279,6 +290,7 @@ package actor Slot {
         let holder = try? await context.pool.read(".supervisor/agent.lock")
         let pid = String(decoding: (holder ?? nil) ?? [], as: UTF8.self).trimmed
         logger.warning("Waiting for another worker-agent to leave \(context.pool.path): it is running with PID \(pid)")
+        outbox.yield(.poolTaken(by: pid))
       }
       isTold = true
       do { try await context.clock.sleep(for: .seconds(1)) } catch { return }

@@ -93,8 +93,11 @@ extension Settings.Cache {
     workers = reader.count(.cacheWorkers, in: 1...1000)
     let port = reader.count(.basePort, in: 1...65531) + 4
     serviceURL = reader.text(.cacheServiceURL, standard: "http://127.0.0.1:\(port)") ?? ""
-    maximumInactiveJobs = reader.count(.cacheMaximumInactiveJobs, in: 0...1e9)
+    maximumInactiveJobs = reader.count(.cacheMaximumInactiveJobs, in: -1...1e9)
     pollDelay = reader.seconds(.cachePollDelay)
+    tries = reader.count(.cacheTries)
+    retryDelay = reader.seconds(.cacheRetryDelay)
+    syncTries = reader.count(.cacheSyncTries)
     if directory == nil { return nil }
   }
 }

@@ -51,12 +51,14 @@ public struct Supervisor: Sendable {
       arguments: place + group + rest + (lock == nil ? [] : ["--lock"]) + ["--", command.file] + command.arguments,
       environment: environment, workingDirectory: command.workingDirectory)
     do {
+      let lane = try IOLane(name: "supervisor")
+      if let cgroupParent { try await lane.run { ControlGroup.removeAbandoned(below: cgroupParent) } }
       let answer = try await Program.output(
         of: start, input: lock?.descriptor, limit: .seconds(30), acceptsFailure: true)
       guard answer.hasPrefix("ready ") else {
         throw ProcessError("cannot start \(command.executable): \(answer.trimmingPrefix("error: ").trimmed)")
       }
-      return try await SupervisedTree(in: folder, lane: IOLane(name: "supervisor"))
+      return try await SupervisedTree(in: folder, lane: lane)
     } catch {
       await abandon(folder, mark: mark)
       try Task.checkCancellation()

@@ -142,16 +142,25 @@ final class Workbench: Sendable {
   }
 
   /// Runs the host while `body` runs, then stops it and the web UI.
-  /// - Parameter stopsHost: false for a host that is to end by itself.
+  /// - Parameters:
+  ///   - stopsHost: false for a host that is to end by itself.
+  ///   - moreSlots: how many slots it has beside the first, with the same settings.
   /// - Returns: whether the host ended because it was asked to.
   @discardableResult
   func run(
-    notifier: ServiceNotifier? = nil, stopsHost: Bool = true,
+    notifier: ServiceNotifier? = nil, stopsHost: Bool = true, moreSlots: Int = 0,
     _ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void
   ) async throws -> Bool {
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
+    let morePorts = try (0..<moreSlots).map { _ in try InstancePorts() }
+    defer { withExtendedLifetime(morePorts) {} }
+    let more = morePorts.map { ports in
+      var settings = settings
+      settings.instance = ports.instance
+      return settings
+    }
     let host = try await Host(
-      [settings], environment: environment, output: log.output, notifier: notifier, shareLane: shareLane,
+      [settings] + more, environment: environment, output: log.output, notifier: notifier, shareLane: shareLane,
       recheck: recheck)
     async let end = host.run(commands)
     let result: Result<Void, any Error>

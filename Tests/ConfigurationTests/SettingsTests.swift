@@ -157,6 +157,8 @@ struct SettingsTests {
         "OPENQA_WORKER_TERMINATE_AFTER_JOBS_DONE": "0", "OPENQA_BASEDIR": "/b", "OPENQA_BASE_PORT": "100",
         "OPENQA_WORKER_CONNECT_INTERVAL": "0.1", "OPENQA_WORKER_ACCEPT_ATTEMPTS": "2", "OPENQA_UPLOAD_DELAY": "0",
         "OPENQA_CACHE_MAX_INACTIVE_JOBS": "8", "OPENQA_CACHE_SERVICE_POLL_DELAY": "1",
+        "OPENQA_CACHE_ATTEMPTS": "2", "OPENQA_CACHE_ATTEMPT_SLEEP_TIME": "0",
+        "OPENQA_CACHE_SERVICE_TEST_SYNC_ATTEMPTS": "4",
         "OPENQA_LOAD_AVG_FILE": "/la", "OVS_DBUS_SERVICE_NAME": "o", "OPENQA_CGROUP_SLICE": "s",
       ]
     ).settings()
@@ -167,6 +169,7 @@ struct SettingsTests {
     #expect(settings.item("CACHESERVICEURL") == "http://127.0.0.1:104 <- default")
     #expect(settings.acceptAttempts == 2 && settings.upload.delay == .zero && settings.loadAverageFile == "/la")
     #expect(settings.virtualSwitchService == "o" && settings.cgroupSlice == "s" && settings.warnings.isEmpty)
+    #expect(settings.item("OPENQA_CACHE_ATTEMPTS") == "2 <- $OPENQA_CACHE_ATTEMPTS")
     #expect(settings.item("LOG_DIR") == "/e <- $OPENQA_WORKER_LOG_DIR")
     #expect(settings.item("RETRIES") == "9 <- $OPENQA_WORKER_CONNECT_RETRIES")
     let empty = try Fixture(workers, environment: ["OPENQA_WORKER_LOG_DIR": "", "OPENQA_BASEDIR": ""]).settings()

@@ -1,7 +1,7 @@
 # What the scripts of a real openQA share (sourced, not run).
 #   E2E_STATE      everything it writes: database, results, pools, logs   (/var/tmp/worker-agent-openqa)
 #   E2E_PORT       the web UI as workers and browsers see it; +2 also     (8280)
-#   E2E_BASE_PORT  web UI, websockets, live handler, scheduler: +0 to +3  (9726)
+#   E2E_BASE_PORT  web UI, websockets, live handler, scheduler, cache service: +0 to +4  (9726)
 #   E2E_INSTANCE   the first worker's instance number; it decides its ports  (41)
 # A second openQA at the same time needs other values of all four.
 # shellcheck shell=bash disable=SC2034
@@ -20,6 +20,7 @@ pids=$E2E_STATE/run
 logs=$E2E_STATE/log
 etc=$E2E_STATE/etc
 project=$E2E_STATE/openqa                   # openQA's project directory: OPENQA_BASEDIR/openqa
+cache=$E2E_STATE/cache                      # of the cache service, if `up` has started it
 postgres_data=$E2E_STATE/postgres/data
 postgres_socket=$E2E_STATE/postgres/socket
 
@@ -97,6 +98,9 @@ wait_until() { # SECONDS COMMAND...: until the command succeeds
 }
 answers() { curl -s -o /dev/null --max-time 2 "$1"; }
 
+# Lines for `worker_configure`: assets and tests come through the cache service.
+cache_settings=("CACHEDIRECTORY = $cache" "[$url]" "TESTPOOLSERVER = $project/share/tests")
+
 # Workers. `worker_configure N CLASS [LINE...]` writes workers.ini and client.conf; the LINEs go into [global].
 worker_name() { echo "worker-$1"; }
 worker_configure() {
@@ -116,13 +120,14 @@ worker_configure() {
   printf '[127.0.0.1]\nkey = %s\nsecret = %s\n' "$key" "$secret" >"$config/client.conf"
 }
 
-# `worker_start N COMMAND...` appends the flags that both workers know. E2E_WORKER marks every process of the worker.
+# `worker_start N COMMAND...` appends the flags that both workers know. E2E_WORKER marks every process of the worker. Its
+# OPENQA_BASEDIR is $worker_base, if that is set.
 worker_mark() { echo "$E2E_STATE:$1"; }
 worker_start() {
   local n=$1
   shift
   openqa_environment
-  OPENQA_CONFIG=$E2E_STATE/worker-$n E2E_WORKER=$(worker_mark "$n") \
+  OPENQA_BASEDIR=${worker_base:-$E2E_STATE} OPENQA_CONFIG=$E2E_STATE/worker-$n E2E_WORKER=$(worker_mark "$n") \
     service_start "$(worker_name "$n")" root "$@" --instance "$n" --verbose
 }
 reference_worker=("$openqa_scripts/worker")
