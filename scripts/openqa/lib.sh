@@ -97,18 +97,19 @@ wait_until() { # SECONDS COMMAND...: until the command succeeds
 }
 answers() { curl -s -o /dev/null --max-time 2 "$1"; }
 
-# Workers. `worker_configure N CLASS [LINE...]` writes workers.ini and client.conf; the LINEs go into [global].
+# Workers. `worker_configure N CLASS [LINE...]` writes workers.ini and client.conf; the LINEs go into [global], at its end.
 worker_name() { echo "worker-$1"; }
 worker_configure() {
   local n=$1 class=$2 config=$E2E_STATE/worker-$1 line
   shift 2
   mkdir -p "$config" "$project/pool/$n"
   {
-    printf '%s\n' '[global]' "HOST = $url" "WORKER_CLASS = $class" 'WORKER_HOSTNAME = 127.0.0.1' 'LOG_LEVEL = debug'
+    printf '%s\n' '[global]' "WORKER_CLASS = $class" 'WORKER_HOSTNAME = 127.0.0.1' 'LOG_LEVEL = debug'
     # However loaded the machine is; a reference worker before 2026 has this as a job's setting only if it is configured.
     echo 'CRITICAL_LOAD_AVG_THRESHOLD = 0'
     # Assets by upload, not by path: that is what a worker on another host does.
     printf '%s\n' "$@" | grep -q '^LOCAL_UPLOAD' || echo 'LOCAL_UPLOAD = 0'
+    printf '%s\n' "$@" | grep -q '^HOST' || echo "HOST = $url"
     for line in "$@"; do echo "$line"; done
   } >"$config/workers.ini"
   credentials
