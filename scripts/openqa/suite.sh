@@ -101,9 +101,7 @@ in_module() { # NAME IDS: all have come to this module
   [ "$(sql -c "select count(*) from job_modules
     where name like '$1' and result = 'running' and job_id in ($(ids_list "${@:2}"))")" = $(($# - 1)) ]
 }
-are_in() { # STATE IDS
-  [ "$(sql -c "select count(*) from jobs where state = '$1' and id in ($(ids_list "${@:2}"))")" = $(($# - 1)) ]
-}
+taken() { [ -z "$(sql -c "select id from jobs where id in ($(ids_list "$@")) and state in ('scheduled', 'assigned')")" ]; }
 nth() { sed -n "$1p" <<<"$2"; } # N IDS
 
 # What openqa-cli takes half a second for.
@@ -147,7 +145,7 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
   [ "$1" != chain-quit-2 ] || { agent_job=$(nth 2 "$2") reference_job=$(nth 2 "$3"); }
   case "$1" in
     kill-* | handover-*) wait_for 90 'the job in its midst' in_module "$(midst "$1")" "$agent_job" ;;
-    cancel-setup) wait_for 60 'both jobs in set-up' are_in setup "$agent_job" "$reference_job" ;;
+    cancel-setup) wait_for 60 'both jobs in set-up' taken "$agent_job" "$reference_job" ;;
     cancel-upload) ;;
     *) wait_for 120 'both jobs in mid-job' in_module hold "$agent_job" "$reference_job" ;;
   esac
