@@ -57,7 +57,7 @@ service_pid() { # NAME -> its pid, or nothing if it doesn't run
   [ -s "$pids/$1.pid" ] || return 0
   read -r pid started <"$pids/$1.pid"
   [ "$started" = "$(start_time "$pid")" ] || return 0
-  [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f1)" = Z ] || echo "$pid"
+  [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f1)" = Z ] || echo "$pid"
 }
 
 service_start() { # NAME USER COMMAND...
