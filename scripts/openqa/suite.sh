@@ -147,15 +147,19 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
     kill-* | handover-*) wait_for 90 'the job in its midst' in_module "$(midst "$1")" "$agent_job" ;;
     cancel-setup) wait_for 60 'both jobs in set-up' taken "$agent_job" "$reference_job" ;;
     cancel-upload) ;;
+    parallel-cancel)
+      wait_for 120 'the first jobs in mid-job' in_module serve "$agent_job" "$reference_job"
+      wait_for 60 'the second jobs in mid-job' in_module wait_for_server "$(nth 2 "$2")" "$(nth 2 "$3")"
+      ;;
     *) wait_for 120 'both jobs in mid-job' in_module hold "$agent_job" "$reference_job" ;;
   esac
   case "$1" in
-    kill-*)
+    kill-* | chain-kill)
       kill -KILL "$(service_pid "$(worker_name "$agent_n")")"
       wait_until 5 worker_is_gone "$agent_n"
       worker_start "$agent_n" "${agent_command[@]}"
       ;;
-    handover-*)
+    handover-* | chain-handover)
       pid=$(service_pid "$(worker_name "$agent_n")")
       install_agent
       kill -USR2 "$pid"
@@ -173,7 +177,7 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
       command_to "$reference_n" "${1#command-}" "$reference_job"
       ;;
     quit | chain-quit-*) stop_workers "$agent_n" "$reference_n" ;;
-    chain-cancel) cancel "$(nth 2 "$2")" "$(nth 2 "$3")" ;;
+    chain-cancel | parallel-cancel) cancel "$(nth 2 "$2")" "$(nth 2 "$3")" ;;
     chain-hup) signal_workers HUP "$agent_n" "$reference_n" ;;
     outage)
       service_stop nginx
