@@ -68,11 +68,11 @@ extension JobRun {
     return "This job is \(result): \(why)\(isSilent ? " (the backend's command server never answered)" : "")"
   }
 
-  /// Tells the web UI that a job is not run, since an earlier one did not end as it had to.
-  func skip(_ job: JobInfo, because reason: String) async {
-    slot.logger.info("Skipping job \(job.id) from \(webUI.address): \(reason)")
+  /// Tells the web UI that a job is not run.
+  func skip(_ job: JobInfo, because reason: SkipReason) async {
+    slot.logger.info("Skipping job \(job.id) from \(webUI.address): \(reason.text)")
     await show(job)
-    await setDone(job.id, .skipped, isCertain: true)
+    await setDone(job.id, JobEnd(skippedFor: reason.stop), isCertain: true)
   }
 
   /// Brings everything to the web UI that it gets after such a stop.
