@@ -142,12 +142,15 @@ worker_stop() { # and what it left
   done
 }
 
-# worker_status N -> idle, running, broken, dead or nothing, as the web UI has it
+# worker_status N -> idle, running, broken, dead or nothing, as the web UI has it. Of a worker that quits without having
+# had a job since it was connected, it writes only half of that: the error, not the time.
 worker_status() {
   { curl -sf "$url/api/v1/workers" || echo '{"workers": []}'; } | python3 -c '
 import json, sys
 for worker in json.load(sys.stdin)["workers"]:
-    if worker["instance"] == int(sys.argv[1]): print(worker["status"] if worker["connected"] else "dead")' "$1"
+    if worker["instance"] != int(sys.argv[1]): continue
+    gone = not worker["connected"] or (worker["error"] or "").startswith("graceful disconnect")
+    print("dead" if gone else worker["status"])' "$1"
 }
 worker_is() { [ "$(worker_status "$1")" = "$2" ]; }
 
