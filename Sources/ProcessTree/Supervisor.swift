@@ -130,7 +130,7 @@ public struct SupervisedEnd: Sendable {
   /// How the program ended, nil if the supervisor did not live to see it.
   public var exit: ProcessExit? { record?.exit }
   /// Whether it was of the system that runs now; after a boot no process of its tree can be left.
-  public var isOfThisBoot: Bool { record?.identity.bootID == ProcessID.bootID }
+  public var isOfThisBoot: Bool { record?.identity.bootID == Boot.id }
 
   /// Kills what is left of the tree and removes the supervisor's files. Cancelling does not end this.
   @discardableResult

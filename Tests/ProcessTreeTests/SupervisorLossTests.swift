@@ -122,9 +122,9 @@ struct SupervisorLossTests {
       // The right process, but of another boot.
       "job-supervisor 1 \(pid) \(start)\nboot 1-2\nleader \(pid) \(start)\nrunning\nno-cgroup x\nmark A=b\n",
       // The number of another one.
-      "job-supervisor 1 \(pid) 9\nboot \(ProcessID.bootID)\nleader \(pid) 9\nrunning\nno-cgroup x\n",
+      "job-supervisor 1 \(pid) 9\nboot \(Boot.id)\nleader \(pid) 9\nrunning\nno-cgroup x\n",
       // A process that is no supervisor, and a group that is none of one.
-      "job-supervisor 1 \(pid) \(start)\nboot \(ProcessID.bootID)\nleader \(pid) 9\nrunning\ncgroup \(own)\n",
+      "job-supervisor 1 \(pid) \(start)\nboot \(Boot.id)\nleader \(pid) 9\nrunning\ncgroup \(own)\n",
     ] {
       let bench = try Bench()
       try Files.makeDirectory(bench.folder)
