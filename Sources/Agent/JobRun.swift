@@ -36,6 +36,8 @@ struct JobRun: Sendable {
   let show: @Sendable (JobInfo) async -> Void
   /// Among the jobs that start on this host; nil without a limit.
   let place: StartPlace?
+  /// Opened when the backend's command server has answered.
+  let commandServerIsUp = Latch<Void>()
   /// Called before the web UI hears that the job is over, and may give the next one.
   let isEnding: @Sendable () -> Void
 

@@ -146,7 +146,7 @@ package actor Slot {
   }
 
   private func start(
-    _ job: JobInfo, rest: JobQueue, skipReason: String? = nil, webUI: Int, in group: inout TaskGroup<Void>
+    _ job: JobInfo, rest: JobQueue, skipReason: SkipReason? = nil, webUI: Int, in group: inout TaskGroup<Void>
   ) async {
     // A web UI that has not been there since the slot began has given the job to an earlier process of it.
     var known = workerIDs[webUI].value

@@ -62,6 +62,7 @@ extension Settings {
     acceptAttempts = reader.count(.acceptAttempts)
     terminatesAfterJobs = reader.flag(.terminatesAfterJobs)
     orphanLimit = reader.seconds(.orphanLimit, in: 1...1e9)
+    backendStartLimit = reader.seconds(.backendStartLimit, in: 0.1...1e9)
     packagesCommand = reader.text(.packagesCommand)
     let load = reader.number(.criticalLoad)
     criticalLoad = load == 0 ? nil : load

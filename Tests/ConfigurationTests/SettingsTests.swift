@@ -112,6 +112,7 @@ struct SettingsTests {
       STATUS_MAX_INTERVAL = 30
       TERMINATE_AFTER_JOBS_DONE = 1
       ORPHAN_LIMIT = 60
+      BACKEND_START_LIMIT = 5
       PACKAGES_CMD = dpkg -l | sort
       CRITICAL_LOAD_AVG_THRESHOLD = 0
       POOL_MIN_FREE_GB = 0
@@ -136,7 +137,7 @@ struct SettingsTests {
     #expect(settings.retry == Settings.Retry(tries: 4, delay: .milliseconds(500), delayIfBusy: .seconds(6)))
     #expect(settings.statusInterval == .seconds(30) ... .seconds(90))
     #expect(settings.terminatesAfterJobs && settings.packagesCommand == "dpkg -l | sort")
-    #expect(settings.orphanLimit == .seconds(60))
+    #expect(settings.orphanLimit == .seconds(60) && settings.backendStartLimit == .seconds(5))
     #expect(settings.criticalLoad == nil && settings.parallelOneHostOnly == "1" && settings.minimumFreeSpace == nil)
     #expect(
       settings.lock == Settings.Lock(name: "starts", limit: 2, expiration: .seconds(10), directory: "/cache"))
