@@ -127,8 +127,8 @@ struct CacheTests {
     Failure(
       settings: ["DISTRI": "none"], reason: "setup failure: The source directory CACHE/tests/none does not exist"),
     Failure(
-      settings: [:], reason: "cache failure: No workers active in the cache service",
-      answers: [("GET /info", .json([:]))]),
+      settings: [:], reason: "cache failure: Cache service status error from API: Minion job #1 failed: gone",
+      answers: [("GET /status/1", .json(["error": "Minion job #1 failed: gone"], status: 500))]),
     Failure(
       settings: [:],
       reason:
@@ -155,13 +155,25 @@ struct CacheTests {
     }
   }
 
-  @Test("a service that is not there: a cache failure after all tries")
+  @Test("a service that is not there: the slot takes no jobs")
   func nobody() async throws {
     try await Self.run(change: { $0.cache?.serviceURL = "http://127.0.0.1:1" }) { host in
       try await host.bench.run { _ in
+        try await host.bench.log.line(with: "Cache service info error: 127.0.0.1:1: ")
+      }
+    }
+  }
+
+  @Test("a service that is gone when the job is set up: a cache failure after all tries")
+  func gone() async throws {
+    try await Self.run { host in
+      // Each of two tries can take two connections, and so for both that are asked for.
+      for _ in 1...8 { host.fake.answerOnce("POST /enqueue") { throw AbortConnection.reset } }
+      try await host.bench.run { _ in
         let job = try await host.bench.end(of: try await host.bench.schedule(BadInputTests.module))
         #expect(job.result == "incomplete")
-        #expect(job.reason?.hasPrefix("cache failure: ") == true && job.reason?.contains("127.0.0.1:1: ") == true)
+        let reason = "cache failure: Failed to send asset request for lab.iso: Cache service enqueue error: 127.0.0.1:"
+        #expect(job.reason?.hasPrefix(reason) == true, "\(job.reason ?? "")")
         let log = try host.bench.arrived(job.id, "autoinst-log.txt")
         #expect(log?.contains("trying again, 1 times; is the cache service running (CACHESERVICEURL)?") == true)
       }
