@@ -24,8 +24,6 @@ package struct JobQueue: Sendable, Hashable {
   package internal(set) var entries: [Entry]
   /// Jobs that did not end well.
   var failed: Set<Int64> = []
-  /// It was one job from the beginning.
-  private(set) var isSingle = false
   /// Jobs that the web UI does not want any more, each with its command.
   var unwanted: [Int64: JobCommand] = [:]
 
@@ -33,7 +31,7 @@ package struct JobQueue: Sendable, Hashable {
   package init() { entries = [] }
 
   /// One job.
-  package init(_ job: JobInfo) { (entries, isSingle) = ([Entry(job: job)], true) }
+  package init(_ job: JobInfo) { entries = [Entry(job: job)] }
 
   /// The jobs of a tree, depth first. The first job of an array is the parent of the others in it, and of the first job of
   /// each array in it.
