@@ -36,10 +36,10 @@ extension JobRun {
         }
       }
     }
-    let answer = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: reason.uploadsLogs)
-    var isFreed = answer != nil
+    let isFailure = if case .apiFailure = reason { true } else { false }
+    let answer = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: !isFailure)
     // What failed may have been due to the registration.
-    if case .apiFailure = reason { isFreed = false }
+    let isFreed = answer != nil && !isFailure
     // A slot that leaves says so over the connection.
     if !isFreed, record.reason != .quit { await session.release(job: job.id) }
     await journal.update {
@@ -137,7 +137,7 @@ extension JobRun {
   private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> JSON? {
     var call = WebUIClient.Call(.post, "jobs/\(job)/set_done")
     call.query = end.parameters(workerID: workerID)
-    call.expectsJSON = false
+    call.expectedMember = "result"
     // After a failure of the web UI one try has to do; the next registration frees the job as well.
     if !isCertain { call.tries = 1 }
     isEnding()

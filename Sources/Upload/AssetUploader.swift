@@ -76,7 +76,10 @@ package struct AssetUploader: Sendable {
         if options.isLocal {
           try await uploadLocally(asset)
         } else {
-          try await uploadChunks(of: asset)
+          do { try await uploadChunks(of: asset, isFirst: true) } catch let refusal as LastChunkRefused {
+            logger.warning("\(asset.name): last chunk refused, uploading it from the beginning: \(refusal.problem)")
+            try await uploadChunks(of: asset, isFirst: false)
+          }
         }
         await ledger.note(asset.path)
       } catch let error where !(error is CancellationError) {
@@ -93,7 +96,8 @@ package struct AssetUploader: Sendable {
     try await send([], of: asset, local: true, what: "its path")
   }
 
-  private func uploadChunks(of asset: AssetFile) async throws {
+  /// - Parameter isFirst: whether it is not done again, which it is but once.
+  private func uploadChunks(of asset: AssetFile, isFirst: Bool) async throws {
     let size = Int64(options.chunkSize)
     let total = (asset.size + size - 1) / size
     guard total > 0 else { return }
@@ -106,7 +110,9 @@ package struct AssetUploader: Sendable {
         for index in 1...total {
           let current = image
           async let next = index < total ? self.image(index + 1, of: total, asset, digest) : []
-          try await send(current, of: asset, local: false, what: "chunk \(index)/\(total)")
+          try await send(
+            current, of: asset, local: false, isLast: isFirst && index == total && total > 1,
+            what: "chunk \(index)/\(total)")
           sent.withLock { $0 = min(index * size, asset.size) }
           image = try await next
         }
@@ -151,8 +157,17 @@ package struct AssetUploader: Sendable {
     }
   }
 
+  /// The web UI does not take the last chunk: what it had of the asset is gone, since it was damaged, or since it has put all
+  /// of it together and the answer to that was lost. The same chunk again would not help.
+  private struct LastChunkRefused: Error {
+    var problem: String
+  }
+
   /// Sends a chunk, or the asset's path, again until it has arrived or no tries remain.
-  private func send(_ image: [UInt8], of asset: AssetFile, local: Bool, what: String) async throws {
+  /// - Throws: ``UploadError``; ``LastChunkRefused`` if `isLast`.
+  private func send(
+    _ image: [UInt8], of asset: AssetFile, local: Bool, isLast: Bool = false, what: String
+  ) async throws {
     var parts = [
       MultipartPart(name: "file", filename: asset.name, content: .bytes(image)),
       MultipartPart(name: "asset", content: .bytes(Array(asset.scope.rawValue.utf8))),
@@ -171,6 +186,7 @@ package struct AssetUploader: Sendable {
         problem = "unexpected answer \(answer.text.prefix(100))"
       } catch let error as WebUIError {
         problem = error.description
+        if case .status = error.code, isLast, !error.isBusy { throw LastChunkRefused(problem: problem) }
       }
       guard attempt < options.tries else {
         throw UploadError(.asset, "Error uploading \(asset.name), \(what): \(problem)")

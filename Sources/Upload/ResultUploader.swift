@@ -88,6 +88,7 @@ package actor ResultUploader {
     status.modules = results.modules
     var call = WebUIClient.Call(.post, "jobs/\(subject.job)/status")
     call.body = .bytes(JobStatus.results(status).body, contentType: "application/json")
+    call.expectedMember = "result"
     do {
       let answer = JobStatus.Answer(try await client.send(call))
       known.knownImages = answer.knownImages ?? known.knownImages

@@ -15,6 +15,8 @@ package struct WebUIClient: Sendable {
     package var body = HTTPRequest.Body.none
     /// Whether an answer that is no JSON is a failure.
     package var expectsJSON = true
+    /// A member that each answer of the web UI has: one without it comes from somebody between.
+    package var expectedMember: String?
     package var lane = HTTPClient.Lane.control
     /// Nil for as often as is configured.
     package var tries: Int?
@@ -68,6 +70,9 @@ package struct WebUIClient: Sendable {
 
   /// Where calls go: the address's own, or where the web UI says it has moved to.
   package var origin: String { standing.withLock { $0.origin } }
+
+  /// How long the web UI may be silent in the middle of a call.
+  package var inactivity: Duration { retry.inactivity }
 
   /// Makes a call, again as long as that may help and tries remain, and returns the answer: null where it need not be JSON
   /// and is not.
@@ -123,11 +128,11 @@ package struct WebUIClient: Sendable {
       error.clockDifference = ClockDifference(date: response.header("Date"), sent: sent, received: received)
       throw error
     }
-    if let json { return json }
-    guard call.expectsJSON else { return .null }
-    throw WebUIError(
-      .notJSON, "\(response.status) response: not JSON: '\(String(decoding: response.body.prefix(100), as: UTF8.self))'"
-    )
+    let isWhole = call.expectedMember.map { json?[$0] != nil } ?? (json != nil)
+    if isWhole || !call.expectsJSON { return json ?? .null }
+    let problem = json.map { _ in "not the web UI's answer" } ?? "not JSON"
+    let text = String(decoding: response.body.prefix(100), as: UTF8.self)
+    throw WebUIError(.notJSON, "\(response.status) response: \(problem): '\(text)'")
   }
 
   /// Sends a request, signed for where it goes, and follows redirects.
@@ -160,6 +165,7 @@ package struct WebUIClient: Sendable {
     let url = "\(address.origin)/api/v1/workers?limit=0"
     var limits = HTTPRequest.Limits()
     limits.total = limit
+    limits.inactivity = min(limits.inactivity, inactivity)
     let sent = now()
     let request = HTTPRequest(
       .head, url, headers: signer.headers(target: WebUIClient.target(of: url)), limits: limits)

@@ -6,7 +6,7 @@ package struct WebUIError: Error, Sendable, Hashable, CustomStringConvertible {
     case status(Int)
     /// No usable answer: no connection, one that broke, or a time-out.
     case connection(isTimeout: Bool)
-    /// An answer that should have been JSON and is not.
+    /// An answer that should have been JSON and is not, or that the web UI cannot have given.
     case notJSON
     /// Nothing that could be sent: a file that cannot be read, a URL that is none, an agent that is ending.
     case unsendable

@@ -271,7 +271,7 @@ package actor WebUISession {
     for remaining in stride(from: WebUISession.maximumRedirects, through: 0, by: -1) {
       let request = WebSocketRequest(
         webSocketURL, headers: client.signer.headers(target: WebUIClient.target(of: webSocketURL)),
-        connectTimeout: timing.answerLimit)
+        connectTimeout: min(timing.answerLimit, client.inactivity))
       do {
         return try await webSockets.connect(request)
       } catch let refusal as WebSocketUpgradeRefused {

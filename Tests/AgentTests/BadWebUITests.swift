@@ -202,6 +202,22 @@ struct BadWebUITests {
     }
   }
 
+  @Test("a worker that ends tells the end of its job again if the web UI did not take it")
+  func toldAgain() async throws {
+    let proxy = Latch<FaultProxy>()
+    let bench = try await Workbench(through: { try Self.front($0, proxy) })
+    try await proxy.wait().on(
+      "POST", "/jobs/1/set_done", occurrences: 1...1, Self.answer("{}", status: "500 Internal Server Error"))
+    let wasAsked = try await bench.run { commands in
+      let id = try await bench.schedule(JobTests.waiting)
+      try await bench.log.line(with: "command server is up")
+      commands.yield(.stop)
+      let job = try await bench.end(of: id)
+      #expect(job.result == "incomplete" && job.reason == "quit: worker has been stopped or restarted")
+    }
+    #expect(wasAsked)
+  }
+
   @Test("a web UI that refuses the worker for good: the host ends, and not because it was asked to")
   func refused() async throws {
     let proxy = Latch<FaultProxy>()

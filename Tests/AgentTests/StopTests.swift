@@ -53,8 +53,8 @@ struct StopTests {
     switch phase {
     case .setup:
       // Each job's begins with one.
-      while bench.log.lines.count(where: { $0.contains("Running SYNC_ASSETS_HOOK") }) < job { await Task.yield() }
-    case .running: while await bench.web.job(job)?.modules.first?.result != "running" { await Task.yield() }
+      try await bench.log.lines(with: "Running SYNC_ASSETS_HOOK", count: Int(job))
+    case .running: await bench.job(job) { $0.modules.first?.result == "running" }
     case .uploading: try await rule?.applied.reach(1)
     }
   }

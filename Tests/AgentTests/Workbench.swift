@@ -179,6 +179,12 @@ final class Workbench: Sendable {
     for await event in web.events { if case .connected = event { return } }
   }
 
+  /// Returns when a job is such that `holds` holds, as the web UI knows it.
+  func job(_ id: Int64, until holds: (LocalJob) -> Bool) async {
+    if let job = await web.job(id), holds(job) { return }
+    for await event in web.events { if case .changed(let job) = event, job.id == id, holds(job) { return } }
+  }
+
   /// The end of a job, or nil.
   func end(of job: Int64) async throws -> LocalJob { try #require(try await web.end(of: job)) }
 
@@ -194,6 +200,7 @@ final class LogRecorder: Sendable {
   private struct State {
     var lines: [String] = []
     var waiters: [(text: String, latch: Latch<String>)] = []
+    var counters: [(text: String, counter: EventCounter)] = []
   }
 
   let output: LogOutput
@@ -203,15 +210,39 @@ final class LogRecorder: Sendable {
     let state = Guarded(State())
     self.state = state
     output = try LogOutput { line in
-      let latches = state.withLock { state in
+      let (latches, counters) = state.withLock { state in
         state.lines.append(line)
-        return state.waiters.filter { line.contains($0.text) }.map(\.latch)
+        return (
+          state.waiters.filter { line.contains($0.text) }.map(\.latch),
+          state.counters.filter { line.contains($0.text) }.map(\.counter)
+        )
       }
       for latch in latches { latch.open(with: line) }
+      for counter in counters { counter.increment() }
     }
   }
 
   var lines: [String] { state.withLock { $0.lines } }
+
+  /// Counts the lines from now on that have `text` in them.
+  func count(of text: String) -> EventCounter {
+    let counter = EventCounter()
+    state.withLock { $0.counters.append((text, counter)) }
+    return counter
+  }
+
+  /// Returns when so many lines have `text` in them.
+  func lines(with text: String, count: Int) async throws {
+    while true {
+      let next = Latch<String>()
+      let known = state.withLock { state in
+        state.waiters.append((text, next))
+        return state.lines.count { $0.contains(text) }
+      }
+      if known >= count { return }
+      _ = try await next.wait()
+    }
+  }
 
   /// The first line that has `text` in it, as soon as there is one.
   @discardableResult

@@ -24,6 +24,8 @@ package final class FaultProxy: Sendable {
     case cut(afterBytes: Int)
     /// The server answers; the client gets `count` bytes inverted, after so many good ones.
     case corrupt(afterBytes: Int, count: Int)
+    /// The server gets it twice, one after the other; the client gets the second answer.
+    case duplicate
   }
 
   /// Which requests a fault happens to.
@@ -32,19 +34,31 @@ package final class FaultProxy: Sendable {
     package let applied = EventCounter()
     let method: String?
     let path: String
+    let bodyTest: BodyTest?
     let occurrences: ClosedRange<Int>
     let fault: Fault
     private let matches = Guarded(0)
 
-    init(_ method: String?, _ path: String, _ occurrences: ClosedRange<Int>, _ fault: Fault) {
+    init(
+      _ method: String?, _ path: String, _ bodyTest: BodyTest?, _ occurrences: ClosedRange<Int>, _ fault: Fault
+    ) {
       self.method = method
       self.path = path
+      self.bodyTest = bodyTest
       self.occurrences = occurrences
       self.fault = fault
     }
 
-    func takes(_ method: Substring, _ target: Substring) -> Bool {
-      guard self.method.map({ $0 == method }) ?? true, target.contains(path) || path.isEmpty else { return false }
+    /// Whether the request's body has to be known.
+    var needsBody: Bool { if case .duplicate = fault { true } else { bodyTest != nil } }
+
+    /// Whether it happens to such requests, apart from their bodies.
+    func fits(_ method: Substring, _ target: Substring) -> Bool {
+      (self.method.map { $0 == method } ?? true) && (target.contains(path) || path.isEmpty)
+    }
+
+    func takes(_ method: Substring, _ target: Substring, _ body: ArraySlice<UInt8>) -> Bool {
+      guard fits(method, target), bodyTest.map({ $0(body) }) ?? true else { return false }
       let number = matches.withLock { matches in
         matches += 1
         return matches
@@ -52,6 +66,9 @@ package final class FaultProxy: Sendable {
       return occurrences.contains(number)
     }
   }
+
+  /// Looks at a request's body.
+  package typealias BodyTest = @Sendable (ArraySlice<UInt8>) -> Bool
 
   /// What happens to new connections.
   package enum Door: Sendable {
@@ -65,8 +82,11 @@ package final class FaultProxy: Sendable {
 
   private struct State {
     var rules: [Rule] = []
+    var messageRules: [MessageRule] = []
     var door = Door.open
     var listener: TCPListener?
+    /// Keeps a closed door's port from becoming somebody else's.
+    var reservation: ReservedPort?
     var connections: [ProxiedConnection] = []
     var isFrozen = false
   }
@@ -96,17 +116,36 @@ package final class FaultProxy: Sendable {
 
   /// Breaks the requests whose method is `method` (`nil`: any) and whose target contains `path`; of those, counted from
   /// now, only the ones numbered `occurrences` (from 1). The first rule that fits wins.
+  /// - Parameter body: looks at the request's body, which must be in memory for that, and chunked ones are not.
   @discardableResult
   package func on(
-    _ method: String? = nil, _ path: String = "", occurrences: ClosedRange<Int> = 1...Int.max, _ fault: Fault
+    _ method: String? = nil, _ path: String = "", body: BodyTest? = nil,
+    occurrences: ClosedRange<Int> = 1...Int.max, _ fault: Fault
   ) -> Rule {
-    let rule = Rule(method, path, occurrences, fault)
+    let rule = Rule(method, path, body, occurrences, fault)
     state.withLock { $0.rules.append(rule) }
     return rule
   }
 
+  /// Breaks the WebSocket messages of `side` that contain `text`; of those, counted from now, only the ones numbered
+  /// `occurrences` (from 1). The first rule that fits wins.
+  @discardableResult
+  package func onMessage(
+    from side: MessageRule.Side, containing text: String, occurrences: ClosedRange<Int> = 1...Int.max,
+    _ fault: MessageRule.Fault
+  ) -> MessageRule {
+    let rule = MessageRule(side, text, occurrences, fault)
+    state.withLock { $0.messageRules.append(rule) }
+    return rule
+  }
+
   /// Forgets all rules; what is already happening goes on.
-  package func clear() { state.withLock { $0.rules = [] } }
+  package func clear() {
+    state.withLock { state in
+      state.rules = []
+      state.messageRules = []
+    }
+  }
 
   /// Opens, closes or booby-traps the port for new connections.
   package func setDoor(_ door: Door) throws {
@@ -116,8 +155,16 @@ package final class FaultProxy: Sendable {
       return state.listener
     }
     if door == .closed {
-      old?.stop()
+      guard let old else { return }
+      old.stop()
+      let reservation = try ReservedPort(port)
+      state.withLock { $0.reservation = reservation }
     } else if old == nil {
+      let reservation = state.withLock { state in
+        defer { state.reservation = nil }
+        return state.reservation
+      }
+      reservation?.release()
       let listener = try TCPListener(port: port, name: "fault-proxy") { self.serve($0) }
       state.withLock { $0.listener = listener }
     }
@@ -142,9 +189,20 @@ package final class FaultProxy: Sendable {
     breakConnections()
   }
 
-  func fault(for method: Substring, _ target: Substring) -> Fault {
+  func fault(for method: Substring, _ target: Substring, _ body: ArraySlice<UInt8>) -> Fault {
     requests.increment()
-    guard let rule = state.withLock({ $0.rules }).first(where: { $0.takes(method, target) }) else { return .pass }
+    guard let rule = state.withLock({ $0.rules }).first(where: { $0.takes(method, target, body) }) else { return .pass }
+    rule.applied.increment()
+    return rule.fault
+  }
+
+  /// Whether a rule has to know the body of such a request.
+  func needsBody(of method: Substring, _ target: Substring) -> Bool {
+    state.withLock { $0.rules }.contains { $0.needsBody && $0.fits(method, target) }
+  }
+
+  func fault(for message: String, from side: MessageRule.Side) -> MessageRule.Fault? {
+    guard let rule = state.withLock({ $0.messageRules }).first(where: { $0.takes(message, side) }) else { return nil }
     rule.applied.increment()
     return rule.fault
   }

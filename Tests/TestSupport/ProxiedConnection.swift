@@ -16,7 +16,9 @@ final class ProxiedConnection: Sendable {
     case body(left: Int)
     /// A request that the server does not get.
     case swallow(left: Int, answer: [UInt8])
-    /// A WebSocket, or something that this proxy does not understand: passed on as it is.
+    /// Messages, looked at one by one.
+    case webSocket
+    /// Something that this proxy does not understand: passed on as it is.
     case tunnel
   }
 
@@ -24,6 +26,8 @@ final class ProxiedConnection: Sendable {
   private struct Flow {
     var phase = Phase.head
     var buffer: [UInt8] = []
+    /// What the server has said over a WebSocket and is no whole frame yet.
+    var answerBuffer: [UInt8] = []
     /// The fault of the answer that is under way, and how much of it has been passed on.
     var fault = FaultProxy.Fault.pass
     var answered = 0
@@ -107,9 +111,17 @@ final class ProxiedConnection: Sendable {
   private func passOnAnswer(_ flow: inout Flow) throws {
     var bytes = try server.read()
     if bytes.isEmpty { throw Ended() }
+    if case .webSocket = flow.phase, case .pass = flow.fault { return try passOnMessages(bytes, &flow) }
+    var messages: [UInt8] = []
     if flow.mayUpgrade, flow.answered == 0 {
       flow.mayUpgrade = false
-      if bytes.starts(with: Array("HTTP/1.1 101".utf8)) { flow.phase = .tunnel }
+      if bytes.starts(with: Array("HTTP/1.1 101".utf8)) {
+        flow.phase = .webSocket
+        if case .pass = flow.fault, let end = bytes.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound {
+          messages = Array(bytes[end...])
+          bytes = Array(bytes[..<end])
+        }
+      }
     }
     let start = flow.answered
     flow.answered += bytes.count
@@ -126,6 +138,25 @@ final class ProxiedConnection: Sendable {
     default: break
     }
     try client.write(bytes)
+    if !messages.isEmpty { try passOnMessages(messages, &flow) }
+  }
+
+  private func passOnMessages(_ bytes: [UInt8], _ flow: inout Flow) throws {
+    flow.answerBuffer += bytes
+    while let frame = ProxiedFrame(takenFrom: &flow.answerBuffer) { try passOn(frame, from: .server, to: client) }
+  }
+
+  private func passOn(_ frame: ProxiedFrame, from side: MessageRule.Side, to socket: TCPSocket) throws {
+    switch frame.text.flatMap({ proxy.fault(for: $0, from: side) }) {
+    case nil: try socket.write(frame.bytes)
+    case .drop: break
+    case .replace(let text): try socket.write(frame.saying(text))
+    case .duplicate: try socket.write(frame.bytes + frame.bytes)
+    case .cut: throw Ended()
+    case .reset:
+      client.reset()
+      throw Ended()
+    }
   }
 
   // MARK: From the client
@@ -138,6 +169,9 @@ final class ProxiedConnection: Sendable {
       switch flow.phase {
       case .tunnel:
         try server.write(take(flow.buffer.count, &flow))
+      case .webSocket:
+        guard let frame = ProxiedFrame(takenFrom: &flow.buffer) else { return }
+        try passOn(frame, from: .client, to: server)
       case .body(let left):
         let part = take(min(left, flow.buffer.count), &flow)
         try server.write(part)
@@ -146,9 +180,9 @@ final class ProxiedConnection: Sendable {
         let count = take(min(left, flow.buffer.count), &flow).count
         try swallow(left - count, answer, &flow)
       case .head:
-        guard let end = flow.buffer.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound else { return }
-        try passOn(head: take(end, &flow), &flow)
-        if flow.isHeld { return }
+        guard let end = flow.buffer.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound,
+          try passOn(headOf: end, &flow), !flow.isHeld
+        else { return }
       }
     }
   }
@@ -164,35 +198,61 @@ final class ProxiedConnection: Sendable {
     if left == 0 { try client.write(answer) }
   }
 
-  private func passOn(head: [UInt8], _ flow: inout Flow) throws {
-    let lines = String(decoding: head, as: UTF8.self).split(separator: "\r\n")
+  /// Passes the head of a request on, which is the buffer's first `end` bytes; false if more has to be known before.
+  private func passOn(headOf end: Int, _ flow: inout Flow) throws -> Bool {
+    let lines = String(decoding: flow.buffer[..<end], as: UTF8.self).split(separator: "\r\n")
     let words = (lines.first ?? "").split(separator: " ")
     guard words.count == 3 else {
       flow.phase = .tunnel
-      return try server.write(head)
+      try server.write(take(end, &flow))
+      return true
     }
     func header(_ name: String) -> String? {
       lines.dropFirst().first { $0.lowercased().hasPrefix(name + ":") }
         .map { $0.dropFirst(name.count + 1).trimmingPrefix { $0 == " " }.lowercased() }
     }
     let length = header("content-length").flatMap { Int($0) } ?? 0
-    flow.fault = proxy.fault(for: words[0], words[1])
+    if proxy.needsBody(of: words[0], words[1]), flow.buffer.count < end + length { return false }
+    flow.fault = proxy.fault(for: words[0], words[1], flow.buffer[end...].prefix(length))
     flow.answered = 0
     flow.mayUpgrade = header("upgrade") != nil
+    if case .duplicate = flow.fault {
+      sendTwin(Array(flow.buffer.prefix(end + length)), hasBody: words[0] != "HEAD")
+      flow.fault = .pass
+    }
+    let head = take(end, &flow)
     switch flow.fault {
     case .hold:
       flow.isHeld = true
-      return
+      return true
     case .refuse:
       client.reset()
       throw Ended()
-    case .answer(let answer): return try swallow(length, answer, &flow)
+    case .answer(let answer):
+      try swallow(length, answer, &flow)
+      return true
     case .delay(let delay): try pause(delay, &flow)
     default: break
     }
     // Chunked bodies are passed on without a look into them, and so is what follows.
     flow.phase = header("transfer-encoding") != nil ? .tunnel : length == 0 ? .head : .body(left: length)
     try server.write(head)
+    return true
+  }
+
+  /// Sends a request over a connection of its own, and waits for the answer.
+  private func sendTwin(_ request: [UInt8], hasBody: Bool) {
+    guard let twin = try? TCPSocket(port: proxy.target), (try? twin.write(request)) != nil else { return }
+    var answer: [UInt8] = []
+    while let bytes = try? twin.read(), !bytes.isEmpty {
+      answer += bytes
+      guard let end = answer.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound else { continue }
+      let head = String(decoding: answer[..<end], as: UTF8.self).lowercased()
+      let length = head.split(separator: "\r\n").first { $0.hasPrefix("content-length:") }
+        .flatMap { Int($0.dropFirst(15).drop { $0 == " " }) }
+      if !hasBody || answer.count >= end + (length ?? 0) { break }
+    }
+    twin.close()
   }
 
   private func pause(_ delay: Duration, _ flow: inout Flow) throws {

@@ -144,6 +144,26 @@ package final class TCPListener: Sendable {
   package func stop() { descriptor.shutdown() }
 }
 
+/// A port on 127.0.0.1 that nobody listens at, and nobody else gets while this value lives.
+package final class ReservedPort: Sendable {
+  private let socket: TCPSocket
+
+  /// Takes `port` as soon as its listener has gone.
+  package init(_ port: Int) throws(TCPSocket.Failure) {
+    socket = TCPSocket(Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0))
+    var on: Int32 = 1
+    setsockopt(socket.rawValue, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+    for attempt in 1...1000 {
+      if withLoopback(port, { bind(socket.rawValue, $0, $1) }) == 0 { return }
+      guard errno == EADDRINUSE, attempt < 1000 else { throw TCPSocket.Failure(call: "bind", code: errno) }
+      sched_yield()
+    }
+  }
+
+  /// Gives it back.
+  package func release() { socket.close() }
+}
+
 /// A port on 127.0.0.1 where connection attempts are neither accepted nor refused.
 package final class SilentListener: Sendable {
   /// The port.

@@ -133,3 +133,69 @@ struct FaultProxyTests {
     }
   }
 }
+
+/// Of requests' bodies and WebSocket messages.
+extension FaultProxyTests {
+  @Test func rulesChooseByBody() async throws {
+    let server = try ScriptedServer(HTTPClientTests.echo)
+    let proxy = try FaultProxy(to: server.port)
+    let rule = proxy.on("POST", body: { $0.last == UInt8(ascii: "!") }, .refuse)
+    for (text, isRefused) in [("no", false), ("yes!", true), (String(repeating: "x", count: 300_000) + "!", true)] {
+      let request = HTTPRequest(
+        .post, "http://127.0.0.1:\(proxy.port)/", body: .bytes(Array(text.utf8), contentType: "text/plain"))
+      let answer = try? await client.send(request)
+      #expect((answer == nil) == isRefused, "\(text.count)")
+    }
+    #expect(rule.applied.count >= 2)
+    proxy.stop()
+    server.stop()
+  }
+
+  @Test func deliversRequestsTwice() async throws {
+    let bodies = Guarded<[[UInt8]]>([])
+    let server = try ScriptedServer { connection in
+      while true {
+        let request = try connection.readRequest()
+        bodies.withLock { $0.append(request.body) }
+        try connection.respond(body: request.line.hasPrefix("HEAD") ? [] : [1])
+      }
+    }
+    let proxy = try FaultProxy(to: server.port)
+    proxy.on(nil, "/twice", .duplicate)
+    let url = "http://127.0.0.1:\(proxy.port)"
+    let body = HTTPRequest.Body.bytes([7, 7], contentType: "x/y")
+    #expect(try await client.send(HTTPRequest(.post, "\(url)/twice", body: body)).body == [1])
+    #expect(bodies.withLock { $0 } == [[7, 7], [7, 7]])
+    _ = try await client.send(HTTPRequest(.head, "\(url)/twice"))
+    _ = try await client.send(HTTPRequest(.post, "\(url)/once", body: body))
+    #expect(bodies.withLock { $0.count } == 5)
+    proxy.stop()
+    server.stop()
+  }
+
+  @Test func breaksMessages() async throws {
+    let server = try ScriptedServer(WebSocketTests.echo)
+    let proxy = try FaultProxy(to: server.port)
+    proxy.onMessage(from: .client, containing: "drop", .drop)
+    proxy.onMessage(from: .client, containing: "twice", .duplicate)
+    proxy.onMessage(from: .server, containing: "other", .replace("replaced"))
+    proxy.onMessage(
+      from: .server, containing: "again", occurrences: 2...2, .replace(String(repeating: "r", count: 300)))
+    proxy.onMessage(from: .server, containing: "end", .cut)
+    proxy.onMessage(from: .client, containing: "reset", .reset)
+    let long = String(repeating: "l", count: 100_000)
+    let connection = try await WebSocketClient(proxies: .none).connect(
+      WebSocketRequest("ws://127.0.0.1:\(proxy.port)/"))
+    for text in ["drop", "plain", "twice", "other", "again", "again", long, "end"] { try await connection.send(text) }
+    var messages: [String] = []
+    for await message in connection.messages { messages.append(message) }
+    let expected = ["plain", "twice", "twice", "replaced", "again", String(repeating: "r", count: 300), long]
+    #expect(messages == expected)
+    #expect(await connection.closure().error?.code == .closed)
+    let second = try await WebSocketClient(proxies: .none).connect(WebSocketRequest("ws://127.0.0.1:\(proxy.port)/"))
+    try await second.send("reset")
+    #expect(await second.closure().error?.code == .closed)
+    proxy.stop()
+    server.stop()
+  }
+}

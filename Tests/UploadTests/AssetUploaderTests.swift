@@ -75,6 +75,31 @@ struct AssetUploaderTests {
     }
   }
 
+  @Test("the answer to the last chunk is lost: the web UI takes it no second time, but the asset from its beginning")
+  func lostAnswer() async throws {
+    try await AssetBench.run { bench in
+      let requests = bench.proxy.on("POST", "/artefact", occurrences: 3...3, .reset(afterBytes: 5))
+      try bench.write("assets_public/x", Self.content(57))
+      try await bench.upload()
+      #expect(requests.applied.count == 1)
+      #expect(try bench.arrived("public/x") == Self.content(57))
+      #expect(bench.log.lines.contains { $0.hasPrefix("x: last chunk refused, uploading it from the beginning: 500") })
+    }
+  }
+
+  @Test("a last chunk that is refused for good is no reason to begin again and again")
+  func refusedLastChunk() async throws {
+    try await AssetBench.run { bench in
+      bench.proxy.on("POST", "/artefact", occurrences: 3...3, .reset(afterBytes: 5))
+      let refused = "HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n{}"
+      // The second try of the last chunk, and then the last one of the second time.
+      let requests = bench.proxy.on("POST", "/artefact", occurrences: 3...100, .answer(Array(refused.utf8)))
+      try bench.write("assets_public/x", Self.content(57))
+      await #expect(throws: UploadError.self) { try await bench.upload() }
+      #expect(requests.applied.count == 4, "once, and then the tries of its first chunk")
+    }
+  }
+
   @Test("a pool without assets")
   func none() async throws {
     try await AssetBench.run { bench in

@@ -102,6 +102,23 @@ struct WebUIClientTests {
     #expect(json == .null)
   }
 
+  @Test("an answer that somebody else has given is found out, and asked for again")
+  func foreign() async throws {
+    try await run([.json(["wrong": true]), .json(["result": nil])]) { client, server in
+      var call = WebUIClient.Call(.post, "jobs/1/set_done")
+      call.expectedMember = "result"
+      let answer = try await client.send(call)
+      #expect(answer == ["result": nil])
+      #expect(server.targets.count == 2)
+    }
+    try await run([.json(["wrong": true])], tries: 2) { client, _ in
+      var call = WebUIClient.Call(.post, "jobs/1/set_done")
+      call.expectedMember = "result"
+      let error = await #expect(throws: WebUIError.self) { try await client.send(call) }
+      #expect(error?.description == #"200 response: not the web UI's answer: '{"wrong":true}'"#)
+    }
+  }
+
   @Test("nobody there")
   func nobody() async throws {
     let (client, http) = try client(1)

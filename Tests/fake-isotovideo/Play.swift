@@ -122,6 +122,7 @@ struct Play: Sendable {
     case .number(let number): run.number = number - 1
     case .save: try save(run)
     case .wait(let time): try await Task.sleep(for: time)
+    case .until(let path): while !Files.exists(FilePath(path)) { try await Task.sleep(for: .milliseconds(10)) }
     case .write(let path, let content, let appends, let isAtomic):
       try pool.write(path, pool.bytes(content), appends: appends, isAtomic: isAtomic)
     case .remove(let path): try Files.remove(FilePath(path))

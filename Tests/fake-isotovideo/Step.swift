@@ -11,6 +11,8 @@ enum Step: Sendable {
   /// Writes the module's result file before its end.
   case save
   case wait(Duration)
+  /// Waits until there is such a file.
+  case until(String)
   case write(path: String, content: Content, appends: Bool, isAtomic: Bool)
   case remove(String)
   case link(path: String, target: String)
@@ -62,6 +64,8 @@ enum Step: Sendable {
       self = .save
     } else if let wait = try fields.milliseconds("wait") {
       self = .wait(wait)
+    } else if let path = try fields.string("until") {
+      self = .until(path)
     } else if let path = try fields.string("write") {
       let size = try fields.integer("size")
       let content = try size.map { .size(Int($0)) } ?? Content.text(fields.string("content") ?? "")
