@@ -78,6 +78,7 @@ let package = Package(
     library("WebUIClient", ["Configuration", "OpenQAProtocol", "Support", "Transport", logging, systemPackage]),
 
     // Floor 4: siblings that only Agent wires together.
+    library("AssetCache", ["Configuration", "OpenQAProtocol", "Support", "Transport", logging, systemPackage]),
     library("CommandServerClient", ["OpenQAProtocol", "Support", "Transport"]),
     library("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", logging, systemPackage]),
     library("Upload", ["OpenQAProtocol", "Support", "Transport", "WebUIClient", logging, systemPackage]),
@@ -87,8 +88,8 @@ let package = Package(
     library(
       "Agent",
       [
-        "CommandServerClient", "Configuration", "Engines", "OpenQAProtocol", "ProcessTree", "Support", "Transport",
-        "Upload", "WebUIClient", "WebUISession", logging, systemPackage,
+        "AssetCache", "CommandServerClient", "Configuration", "Engines", "OpenQAProtocol", "ProcessTree", "Support",
+        "Transport", "Upload", "WebUIClient", "WebUISession", logging, systemPackage,
       ]
     ),
 
@@ -140,6 +141,10 @@ let package = Package(
     tests(
       "WebUISession",
       ["Configuration", "HTTPServer", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging]
+    ),
+    tests(
+      "AssetCache",
+      ["Configuration", "HTTPServer", "OpenQAProtocol", "Support", "Transport", logging, systemPackage]
     ),
     tests("CommandServerClient", ["HTTPServer", "Support", "Transport"]),
     tests("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", systemPackage]),

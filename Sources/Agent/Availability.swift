@@ -1,3 +1,4 @@
+import AssetCache
 import Configuration
 import Engines
 import Logging
@@ -9,6 +10,9 @@ import SystemPackage
 ///
 /// To be asked between jobs: what runs on the pool then is left of one.
 actor Availability {
+  /// How long files may keep the slot from hearing of anything else.
+  private static let limit = Duration.seconds(10)
+
   private let context: SlotContext
   /// Keeps other agents from this pool, and of ours the one that was here before.
   private var agentLock: FileLock?
@@ -24,12 +28,16 @@ actor Availability {
   init(_ context: SlotContext) { self.context = context }
 
   /// What keeps this slot from taking jobs; nil if nothing does.
-  /// - Parameter isTaking: whether a job is there to be taken: then its ``place()`` is taken, too.
+  /// - Parameter isTaking: whether a job is there to be taken: then a place is taken for it, for ``takePlace()``.
   func obstacle(isTaking: Bool = false) async -> Obstacle? {
     place = nil
     var condition = HostCondition()
     // Each is looked at only if nothing is in the way so far.
-    condition.cacheProblem = await context.cacheProblem()
+    if let cache = context.settings.cache {
+      condition.cacheProblem = await CacheService(
+        cache, http: context.http, logger: context.logger, clock: context.clock
+      ).availability()
+    }
     if condition.obstacle == nil { await lookAtPool(&condition) }
     if condition.obstacle == nil { await lookAtHost(&condition) }
     if condition.obstacle == nil { await lookForPlace(&condition, isTaking: isTaking) }
@@ -38,8 +46,8 @@ actor Availability {
     return condition.obstacle
   }
 
-  /// The place among starting jobs for the one that starts now: what was taken when it was asked for, or else a free one.
-  /// Nil without a limit, or when there is none for a job that is run all the same.
+  /// The place among starting jobs for the one that starts now: what ``obstacle(isTaking:)`` has taken, or else a free
+  /// one. Nil without a limit, or when there is none for a job that is run all the same: a queued one, or one that runs.
   func takePlace() async -> StartPlace? {
     defer { place = nil }
     if let place { return place }
@@ -94,7 +102,7 @@ actor Availability {
       condition.criticalLoad = critical
       let file = settings.loadAverageFile
       do {
-        let text = try await pool.lane.run { try Files.read(file, limit: 1 << 12) }
+        let text = try await pool.lane.run(limit: Availability.limit) { try Files.read(file, limit: 1 << 12) }
         condition.load = text.flatMap { LoadAverage(String(decoding: $0, as: UTF8.self)) }
         if condition.load == nil { condition.unknown.insert("Unable to determine average load: none is in \(file)") }
       } catch {
@@ -103,7 +111,7 @@ actor Availability {
     }
     if let minimum = settings.minimumFreeSpace {
       do {
-        let free = try await pool.lane.run { try Files.freeSpace(at: pool.path) }
+        let free = try await pool.lane.run(limit: Availability.limit) { try Files.freeSpace(at: pool.path) }
         if free < minimum {
           condition.lackOfSpace = .init(path: pool.path.string, free: free, minimum: minimum)
         }

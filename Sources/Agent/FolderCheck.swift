@@ -21,7 +21,7 @@ struct FolderCheck: Sendable {
   /// The share that jobs of a web UI use: its own, or this host's.
   /// - Throws: ``NoShare`` that names the places; `IOLane.TimedOut`.
   func share(of webUI: Settings.WebUI) async throws -> FilePath {
-    let places = [webUI.shareDirectory, paths.share].compactMap { $0 }
+    let places = places(of: webUI)
     if let found = try await firstFolder(of: places) { return found }
     let names = places.map(\.string).joined(separator: " nor ")
     throw NoShare(
@@ -30,17 +30,27 @@ struct FolderCheck: Sendable {
         + "or set SHARE_DIRECTORY in the section [\(webUI.address)] of workers.ini")
   }
 
+  /// Where the share of a web UI is if it is there.
+  func usualShare(of webUI: Settings.WebUI) -> FilePath { places(of: webUI)[0] }
+
+  private func places(of webUI: Settings.WebUI) -> [FilePath] {
+    [webUI.shareDirectory, paths.share].compactMap { $0 }
+  }
+
   /// Where test code is; the first place if it is in none.
   var testRoots: [FilePath] { [paths.project.appending("share/tests"), paths.project.appending("tests")] }
 
-  /// The web UIs whose jobs can be run, as far as can be told when the agent starts. The log has what is missing, and
-  /// what to do about it.
+  /// The web UIs whose jobs can be run, as far as can be told when the agent starts: those that have a share, or with a
+  /// cache all. The log has what is missing, and what to do about it.
   /// - Throws: ``NoShare`` if none is left.
   func usable(_ settings: Settings, logger: Logger) async throws -> [Settings.WebUI] {
     var usable: [Settings.WebUI] = []
     for webUI in settings.webUIs {
       do {
         _ = try await share(of: webUI)
+        usable.append(webUI)
+      } catch is NoShare where settings.cache != nil {
+        logger.info("No share directory for \(webUI.address): assets come from the cache")
         usable.append(webUI)
       } catch let missing as NoShare {
         logger.error("Ignoring \(webUI.address): \(missing)")
@@ -50,15 +60,17 @@ struct FolderCheck: Sendable {
       }
     }
     if usable.isEmpty { throw NoShare(description: "No web UI is left to take jobs from: none has a share directory") }
-    if settings.cache == nil { await checkTests(logger) }
+    let usesShare = { (webUI: Settings.WebUI) in settings.cache == nil || webUI.testPoolServer == nil }
+    if usable.contains(where: usesShare) { await checkTests(logger, hasCache: settings.cache != nil) }
     return usable
   }
 
-  private func checkTests(_ logger: Logger) async {
+  private func checkTests(_ logger: Logger, hasCache: Bool) async {
     let names = testRoots.map(\.string).joined(separator: " nor ")
+    let more = hasCache ? ", or set TESTPOOLSERVER in the web UI's section of workers.ini" : ""
     do {
       guard try await firstFolder(of: testRoots) == nil else { return }
-      logger.warning("No test code: neither \(names) is there: mount the web UI's tests there, or link to them")
+      logger.warning("No test code: neither \(names) is there: mount the web UI's tests there, or link to them\(more)")
     } catch {
       logger.warning("Neither \(names) can be checked: \(error); jobs will tell")
     }

@@ -10,6 +10,7 @@ import Transport
 package struct Host: Sendable {
   private let slots: [Slot]
   private let http: HTTPClient
+  private let shutdowns: [IdleShutdown]
   private let logs: [SlotLog]
   private let output: LogOutput
   private let heartbeat: Heartbeat
@@ -41,6 +42,7 @@ package struct Host: Sendable {
     let report = notifier.map { ServiceReport($0, slots: settings.map(\.instance), logger: hostLog.logger()) }
     var slots: [Slot] = []
     var logs: [SlotLog] = []
+    var shutdowns: [IdleShutdown] = []
     for ((settings, pool), version) in zip(zip(settings, pools), await versions) {
       let file = settings.logFile(nodeName: facts.nodeName)
       let log = SlotLog(
@@ -56,20 +58,30 @@ package struct Host: Sendable {
       let workerHostname = facts.workerHostname(for: settings) ?? ""
       let shareLane = try shareLane ?? IOLane(name: "share")
       var settings = settings
+      let environment = Host.backendEnvironment(environment, pool: pool)
       do {
         settings.webUIs = try await FolderCheck(paths: settings.paths, lane: shareLane).usable(settings, logger: logger)
+        try await Host.listPackages(settings, in: pool, environment: environment, logger: logger)
       } catch {
         await log.flush()
         await output.flush()
         throw error
       }
       if !workerHostname.isEmpty { settings.jobSettings["WORKER_HOSTNAME"] = .string(workerHostname) }
+      let shutdown = settings.ipmi.flatMap {
+        IdleShutdown($0, environment: SlotContext.helperEnvironment(environment), logger: logger)
+      }
+      if let shutdown { shutdowns.append(shutdown) }
       let context = SlotContext(
-        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane, http: http,
-        log: log, isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
-        environment: Host.backendEnvironment(environment, pool: pool), clock: ContinuousClock(),
+        settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane,
+        cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http, log: log,
+        isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
+        environment: environment, clock: ContinuousClock(),
         startLimit: try settings.lock.map { try StartLimit($0) }, recheck: recheck,
-        report: { [number = settings.instance] in report?.note($0, slot: number) })
+        report: { [number = settings.instance] in
+          report?.note($0, slot: number)
+          shutdown?.note($0)
+        })
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(
         Slot(
@@ -81,6 +93,25 @@ package struct Host: Sendable {
     self.report = report
     self.slots = slots
     self.logs = logs
+    self.shutdowns = shutdowns
+  }
+
+  /// Puts the list of packages into a slot's pool, if there is to be one. A pool that cannot be used is the slot's matter.
+  /// - Throws: `PackageList.Missing`, `CancellationError`.
+  private static func listPackages(
+    _ settings: Settings, in pool: Pool, environment: [String: String], logger: Logger
+  ) async throws {
+    guard let command = settings.packagesCommand else { return }
+    logger.info("Gathering package information: \(command)")
+    do {
+      let environment = SlotContext.helperEnvironment(environment)
+      try await pool.keepPackageList(try await PackageList(command: command, environment: environment).make())
+    } catch let missing as PackageList.Missing {
+      logger.error("\(missing)")
+      throw missing
+    } catch {
+      logger.warning("worker_packages.txt cannot be written: \(error)")
+    }
   }
 
   /// Room for each web UI's connections and each slot's command server: web UIs that hold all of theirs keep nobody else
@@ -137,6 +168,12 @@ package struct Host: Sendable {
       group.addTask {
         await report?.run(heartbeat)
         return nil
+      }
+      for shutdown in shutdowns {
+        group.addTask {
+          await shutdown.run()
+          return nil
+        }
       }
       for (slot, feed) in zip(slots, feeds) { group.addTask { await slot.run(feed.stream) } }
       group.addTask {

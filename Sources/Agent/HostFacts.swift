@@ -95,7 +95,7 @@ package struct HostFacts: Sendable, Hashable {
       host: nodeName, instance: settings.instance, architecture: architecture,
       processor: settings.architecture == nil ? processor : [:], memory: memory,
       workerClass: settings.workerClass ?? HostFacts.defaultClass(of: architecture),
-      isotovideoInterfaceVersion: interfaceVersion)
+      isotovideoInterfaceVersion: interfaceVersion, parallelOneHostOnly: settings.parallelOneHostOnly)
   }
 
   private static func text<Field>(_ field: Field) -> String {

@@ -1,5 +1,16 @@
 package import OpenQAProtocol
 
+/// Why a job that was taken is not run.
+package struct SkipReason: Sendable, Hashable {
+  /// As the log has it.
+  package var text: String
+  /// What it was to stop for; nil if it is skipped because of something else than a wish.
+  package var stop: StopReason?
+
+  /// Skips for `text`, and for `stop` where that is what the web UI is to hear.
+  package init(_ text: String, _ stop: StopReason? = nil) { (self.text, self.stop) = (text, stop) }
+}
+
 /// The jobs that a web UI has given together and that are still to be run, one after the other (protocol §3.3).
 package struct JobQueue: Sendable, Hashable {
   /// A job that waits.
@@ -13,8 +24,6 @@ package struct JobQueue: Sendable, Hashable {
   package internal(set) var entries: [Entry]
   /// Jobs that did not end well.
   var failed: Set<Int64> = []
-  /// It was one job from the beginning.
-  private(set) var isSingle = false
   /// Jobs that the web UI does not want any more, each with its command.
   var unwanted: [Int64: JobCommand] = [:]
 
@@ -22,7 +31,7 @@ package struct JobQueue: Sendable, Hashable {
   package init() { entries = [] }
 
   /// One job.
-  package init(_ job: JobInfo) { (entries, isSingle) = ([Entry(job: job)], true) }
+  package init(_ job: JobInfo) { entries = [Entry(job: job)] }
 
   /// The jobs of a tree, depth first. The first job of an array is the parent of the others in it, and of the first job of
   /// each array in it.
@@ -61,9 +70,11 @@ package struct JobQueue: Sendable, Hashable {
   }
 
   /// Why a job that was taken out is not to be run; nil if it is.
-  package func obstacle(to entry: Entry) -> String? {
-    if let command = unwanted[entry.job.id] { return "the web UI sent \(command.rawValue)" }
+  package func obstacle(to entry: Entry) -> SkipReason? {
+    if let command = unwanted[entry.job.id] {
+      return SkipReason("the web UI sent \(command.rawValue)", StopReason(command: command))
+    }
     guard let parent = entry.parent, failed.contains(parent) else { return nil }
-    return "its parent, job \(parent), did not end well"
+    return SkipReason("its parent, job \(parent), did not end well")
   }
 }

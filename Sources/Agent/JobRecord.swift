@@ -37,7 +37,7 @@ struct JobRecord: Sendable, Hashable {
   /// The jobs that come after it.
   var rest = JobQueue()
   /// Why the job is not run at all; nil if it is.
-  var skipReason: String?
+  var skipReason: SkipReason?
   /// The result, as the web UI has answered to the end of the job.
   var result: String?
 
@@ -82,17 +82,17 @@ extension JobRecord {
     grabbed = try job(json["grabbed"] ?? .null)
     if let prepared = json["prepared"] { self.prepared = try job(prepared) }
     startedAt = json["started_at"]?.scalar.flatMap { Double($0) }
-    if let reason = json["reason"] {
-      guard let known = StopReason(record: reason) else {
-        throw Unusable(description: "it is corrupt: \(reason.text) is no reason to stop")
-      }
-      self.reason = known
+    func stopReason(_ key: String) throws(Unusable) -> StopReason? {
+      guard let reason = json[key] else { return nil }
+      if let known = StopReason(record: reason) { return known }
+      throw Unusable(description: "it is corrupt: \(reason.text) is no reason to stop")
     }
+    reason = try stopReason("reason")
     finished = Set((json["finished"]?.array ?? []).compactMap(\.string))
     do { rest = try JobQueue(record: json["rest"] ?? .null) } catch {
       throw Unusable(description: "it is corrupt: \(error)")
     }
-    skipReason = json["skip_reason"]?.string
+    if let text = json["skip_reason"]?.string { skipReason = SkipReason(text, try stopReason("skip_stop")) }
     result = json["result"]?.string
   }
 
@@ -107,7 +107,8 @@ extension JobRecord {
     json["started_at"] = startedAt.map { .number("\($0)") }
     json["reason"] = reason?.record
     if !rest.isEmpty { json["rest"] = rest.record }
-    json["skip_reason"] = skipReason.map { .string($0) }
+    json["skip_reason"] = skipReason.map { .string($0.text) }
+    json["skip_stop"] = skipReason?.stop?.record
     json["result"] = result.map { .string($0) }
     return json.bytes
   }

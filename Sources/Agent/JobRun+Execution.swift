@@ -126,11 +126,29 @@ extension JobRun {
     } while await sleepsFor(JobRun.period)
   }
 
-  /// Waits for the command server to come up, to say so.
+  /// Waits for the command server to come up, to say so, and says as well when that takes long.
   private func greet(_ server: CommandServer) async {
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await expect(server) }
+      group.addTask {
+        let limit = slot.settings.backendStartLimit
+        guard await sleepsFor(limit), commandServerIsUp.value == nil else { return }
+        slot.log.logger(.both).warning(
+          """
+          The backend's command server (\(server.url)) has not answered within BACKEND_START_LIMIT (\(limit)): the backend \
+          still fetches test code, or hangs in its start
+          """)
+      }
+      await group.next()
+      if commandServerIsUp.value != nil { group.cancelAll() }
+    }
+  }
+
+  private func expect(_ server: CommandServer) async {
     while await sleepsFor(.milliseconds(500)) {
       guard let version = try? await server.version() else { continue }
       // While the backend starts, this request can get the answer to another one.
+      commandServerIsUp.open(with: ())
       slot.logger.info(
         "The backend's command server is up\(version.isotovideo.isEmpty ? "" : ": version \(version.isotovideo)")")
       return

@@ -24,20 +24,17 @@ extension JobRun {
     let record = await journal.record
     if record.finished.contains(Step.told) { return }
     var reason = record.reason ?? .quit
-    var evidence = JobEnd.Evidence()
+    var evidence = await evidence()
     if !record.finished.contains(Step.delivered) {
-      (reason, evidence.uploadFailure) = await deliver(job, uploader, reason, journal)
+      let end = JobEnd(reason, evidence: evidence)
+      (reason, evidence.uploadFailure) = await deliver(
+        job, uploader, reason, lastWords: lastWords(end, reason), journal)
       if evidence.uploadFailure == nil {
         await journal.update { [reason] in
           $0.reason = reason
           $0.finished.insert(Step.delivered)
         }
       }
-    }
-    evidence.baseState = BaseState(parsing: try? await slot.pool.read("base_state.json", limit: 1 << 20))
-    if evidence.baseState != .missing {
-      let log = try? await slot.pool.read("autoinst-log.txt", limit: 256 << 20)
-      evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
     }
     let isFailure = if case .apiFailure = reason { true } else { false }
     let answer = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: !isFailure)
@@ -51,17 +48,37 @@ extension JobRun {
     }
   }
 
-  /// Tells the web UI that a job is not run, since an earlier one did not end as it had to.
-  func skip(_ job: JobInfo, because reason: String) async {
-    slot.logger.info("Skipping job \(job.id) from \(webUI.address): \(reason)")
+  /// What the backend has left that tells how it ended.
+  private func evidence() async -> JobEnd.Evidence {
+    var evidence = JobEnd.Evidence()
+    evidence.baseState = BaseState(parsing: try? await slot.pool.read("base_state.json", limit: 1 << 20))
+    if evidence.baseState != .missing {
+      let log = try? await slot.pool.read("autoinst-log.txt", limit: 256 << 20)
+      evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
+    }
+    return evidence
+  }
+
+  /// The line that the log of a job ends with that did not come to its end; nil for one that did.
+  private func lastWords(_ end: JobEnd, _ reason: StopReason) -> String? {
+    guard let result = end.result, ["incomplete", "timeout_exceeded"].contains(result), let why = end.reason else {
+      return nil
+    }
+    let isSilent = reason == .timedOut(.execution) && commandServerIsUp.value == nil
+    return "This job is \(result): \(why)\(isSilent ? " (the backend's command server never answered)" : "")"
+  }
+
+  /// Tells the web UI that a job is not run.
+  func skip(_ job: JobInfo, because reason: SkipReason) async {
+    slot.logger.info("Skipping job \(job.id) from \(webUI.address): \(reason.text)")
     await show(job)
-    await setDone(job.id, .skipped, isCertain: true)
+    await setDone(job.id, JobEnd(skippedFor: reason.stop), isCertain: true)
   }
 
   /// Brings everything to the web UI that it gets after such a stop.
   /// - Returns: the reason, which a failure replaces, and why results are missing.
   private func deliver(
-    _ job: JobInfo, _ uploader: ResultUploader?, _ decided: StopReason, _ journal: JobJournal
+    _ job: JobInfo, _ uploader: ResultUploader?, _ decided: StopReason, lastWords: String?, _ journal: JobJournal
   ) async -> (StopReason, String?) {
     var reason = decided
     let finished = await journal.record.finished
@@ -73,7 +90,7 @@ extension JobRun {
       await journal.update { $0.finished.insert(Step.noted) }
     }
     if reason.uploadsLogs {
-      do { try await uploadLogs(job, reason, journal) } catch { reason = .apiFailure("\(error)") }
+      do { try await uploadLogs(job, reason, lastWords, journal) } catch { reason = .apiFailure("\(error)") }
     }
     if reason == .quit, !finished.contains(Step.duplicated) {
       var call = WebUIClient.Call(.post, "jobs/\(job.id)/duplicate")
@@ -91,7 +108,9 @@ extension JobRun {
     return (reason, nil)
   }
 
-  private func uploadLogs(_ job: JobInfo, _ reason: StopReason, _ journal: JobJournal) async throws {
+  private func uploadLogs(
+    _ job: JobInfo, _ reason: StopReason, _ lastWords: String?, _ journal: JobJournal
+  ) async throws {
     let finished = await journal.record.finished
     let ledger = UploadLedger(
       hasArrived: { finished.contains(Step.uploaded($0)) },
@@ -99,7 +118,10 @@ extension JobRun {
     let logs = LogUploader(
       job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, ledger: ledger,
       logger: slot.log.logger(.both))
-    try await logs.upload(assets: reason.uploadsAssets ? makeAssetUploader(job, ledger) : nil)
+    let notes = slot.log.logger(.test)
+    try await logs.upload(assets: reason.uploadsAssets ? makeAssetUploader(job, ledger) : nil) {
+      if let lastWords { notes.error("\(lastWords)") }
+    }
   }
 
   private func makeAssetUploader(_ job: JobInfo, _ ledger: UploadLedger) -> AssetUploader {

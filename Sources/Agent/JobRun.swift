@@ -36,6 +36,8 @@ struct JobRun: Sendable {
   let show: @Sendable (JobInfo) async -> Void
   /// Among the jobs that start on this host; nil without a limit.
   let place: StartPlace?
+  /// Opened when the backend's command server has answered.
+  let commandServerIsUp = Latch<Void>()
   /// Called before the web UI hears that the job is over, and may give the next one.
   let isEnding: @Sendable () -> Void
 
@@ -60,7 +62,7 @@ struct JobRun: Sendable {
   }
 
   private func run(_ past: JobRecord, _ found: Supervisor.Finding, _ journal: JobJournal) async {
-    if past.phase == .settingUp, await !accept(past, journal) { return }
+    if past.phase == .settingUp, await !accept(past, journal) { return await drop(past) }
     slot.log.begin(job: past.grabbed.id, webUI: "\(webUI.address)", pool: slot.pool)
     if past.phase != .settingUp { slot.logger.notice("Going on with job \(past.grabbed.id) from \(webUI.address)") }
     if let reason = past.reason { stop.open(with: reason) }
@@ -86,7 +88,7 @@ struct JobRun: Sendable {
     slot.logger.info("Accepting job \(job.id) from \(webUI.address)")
     await journal.update { _ in }
     await show(job)
-    let attempts = record.rest.isSingle ? 1 : slot.settings.acceptAttempts
+    let attempts = slot.settings.acceptAttempts
     let isAccepted = Latch<Void>()
     await waitsFor {
       _ = try? await connected.wait()
@@ -101,6 +103,14 @@ struct JobRun: Sendable {
       return false
     }
     return true
+  }
+
+  /// Lets the web UI know at once that the slot is free: nothing else tells that a job was dropped.
+  private func drop(_ record: JobRecord) async {
+    guard record.rest.isEmpty else { return }
+    isEnding()
+    await session.update(status: .free)
+    await session.sendStatus()
   }
 
   /// Why the job stops, as soon as that is decided, and on record; a run that is cancelled is quit.

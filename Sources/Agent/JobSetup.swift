@@ -59,7 +59,7 @@ struct JobSetup: Sendable {
     var place = Isotovideo.Folders(
       pool: pool.path, share: share, tests: folders.testRoots[0], cache: slot.settings.cache?.directory)
     await runHook(Isotovideo.environment(for: variables, folders: place, base: slot.environment))
-    (variables, place.tests) = try await link(variables, share: share)
+    (variables, place.tests) = try await link(variables, share: share, job: job.id)
     try await pool.write("vars.json", JSON.object(variables.values).bytes)
 
     let url = "http://localhost:\(slot.settings.qemuPort + 1)/\(job.setting("JOBTOKEN") ?? "")"
@@ -74,6 +74,9 @@ struct JobSetup: Sendable {
   private func share() async throws -> FilePath {
     do {
       return try await folders.share(of: webUI)
+    } catch let error where slot.settings.cache != nil && !(error is CancellationError) {
+      // What comes from the cache needs no share; what does not, misses it where it looks for it.
+      return folders.usualShare(of: webUI)
     } catch let missing as FolderCheck.NoShare {
       throw SetupFailure(.setup, missing.description)
     } catch let hanging as IOLane.TimedOut {
@@ -93,6 +96,8 @@ struct JobSetup: Sendable {
     do {
       let exit = try await Program.run(command, appendingTo: slot.pool.path.appending("worker-log.txt"))
       slot.logger.log(level: exit.isSuccess ? .info : .warning, "SYNC_ASSETS_HOOK ended with exit status \(exit)")
+    } catch is CancellationError {
+      slot.logger.info("SYNC_ASSETS_HOOK was stopped with its job")
     } catch {
       slot.logger.warning("SYNC_ASSETS_HOOK did not run: \(error)")
     }
@@ -100,22 +105,48 @@ struct JobSetup: Sendable {
 
   /// Links assets and test code into the pool, and sets the variables that name them. Returns the root of all test code,
   /// too.
-  private func link(_ variables: JobVariables, share: FilePath) async throws -> (JobVariables, tests: FilePath) {
-    let (pool, roots) = (slot.pool.path, folders.testRoots)
-    let before = variables
-    do {
-      return try await slot.shareLane.run(limit: JobSetup.linkLimit) {
-        var variables = before
-        let factory = share.appending("factory")
+  private func link(
+    _ before: JobVariables, share: FilePath, job: Int64
+  ) async throws -> (JobVariables, tests: FilePath) {
+    let (pool, factory) = (slot.pool.path, share.appending("factory"))
+    var cached: CachedFiles.Found?
+    if let cache = slot.settings.cache {
+      cached = try await CachedFiles(cache, slot: slot, webUI: webUI, job: job).fetch(for: before)
+    }
+    let found = cached
+    let withAssets = try await read(share, inCache: found?.folder) {
+      var variables = before
+      if let found {
+        try AssetLinks.link(found.assets, from: found.folder, &variables, pool: pool)
+      } else {
         try AssetLinks.link(&variables, factory: factory, pool: pool)
-        if variables.values["ASSETDIR"] ?? .null == .null { variables["ASSETDIR"] = factory.string }
-        let isFolder = { (path: FilePath) in Files.status(of: path)?.kind == .directory }
-        let root = roots.first(where: isFolder) ?? roots[0]
-        try TestCode(&variables, root: root, exists: isFolder).link(in: pool)
-        return (variables, root)
       }
+      if variables.values["ASSETDIR"] ?? .null == .null { variables["ASSETDIR"] = factory.string }
+      return variables
+    }
+    let roots = found?.tests.map { [$0] } ?? folders.testRoots
+    return try await read(share, inCache: found?.tests) {
+      var variables = withAssets
+      let isFolder = { (path: FilePath) in Files.status(of: path)?.kind == .directory }
+      let root = roots.first(where: isFolder) ?? roots[0]
+      try TestCode(&variables, root: root, exists: isFolder).link(in: pool)
+      // Where the tests are, needles are.
+      if let found, root == found.tests, variables["PRJDIR"] == share.string {
+        variables["PRJDIR"] = found.folder.string
+      }
+      return (variables, root)
+    }
+  }
+
+  /// Reads from the share, or from what is given of the cache, each on its lane.
+  private func read<Value: Sendable>(
+    _ share: FilePath, inCache folder: FilePath?, _ body: @escaping @Sendable () throws -> Value
+  ) async throws -> Value {
+    do {
+      return try await (folder == nil ? slot.shareLane : slot.cacheLane).run(limit: JobSetup.linkLimit, body)
     } catch let hanging as IOLane.TimedOut {
-      throw SetupFailure(.setup, "The share \(share) does not answer: \(hanging)")
+      guard let folder else { throw SetupFailure(.setup, "The share \(share) does not answer: \(hanging)") }
+      throw SetupFailure(.cache, "The cache \(folder) does not answer: \(hanging)")
     }
   }
 }

@@ -23,7 +23,8 @@ struct ServiceReport: Sendable {
   /// The host has begun to end.
   func stopping() async { await notifier.send(.stopping) }
 
-  /// Lives until its task is cancelled. The host is ready when every slot has asked all its web UIs to take it.
+  /// Lives until its task is cancelled. The host is ready when every slot has asked all its web UIs to take it, or waits
+  /// for its pool.
   /// - Parameter heartbeat: what the watchdog is fed with.
   func run(_ heartbeat: Heartbeat) async {
     await withTaskGroup(of: Void.self) { group in
@@ -34,7 +35,7 @@ struct ServiceReport: Sendable {
       for await (slot, condition) in inbox {
         conditions[slot] = condition
         let status = status(conditions)
-        if !isReady, conditions.values.count(where: \.isRegistered) == slots.count {
+        if !isReady, conditions.values.count(where: \.isSettled) == slots.count {
           isReady = await notifier.send(.ready, .status(status))
         } else if status != told {
           await notifier.send(.status(status))

@@ -41,6 +41,8 @@ package actor Slot {
     case availabilityDue
     /// The same, since that may have been gone in a moment.
     case recheckDue
+    /// Another agent uses the pool: its process id, empty if that is not known.
+    case poolTaken(by: String)
     /// No other agent uses the pool, or it cannot be used at all.
     case poolFound
     /// Asks whether the mailbox is looked into.
@@ -61,6 +63,8 @@ package actor Slot {
   private var stopJob: Latch<StopReason>?
   /// Of the current job.
   private var journal: JobJournal?
+  /// Who uses the pool instead of this slot.
+  private var poolHolder: String?
   /// What is in the way now is to be looked at again soon.
   private var isRecheckDue = false
 
@@ -142,7 +146,7 @@ package actor Slot {
   }
 
   private func start(
-    _ job: JobInfo, rest: JobQueue, skipReason: String? = nil, webUI: Int, in group: inout TaskGroup<Void>
+    _ job: JobInfo, rest: JobQueue, skipReason: SkipReason? = nil, webUI: Int, in group: inout TaskGroup<Void>
   ) async {
     // A web UI that has not been there since the slot began has given the job to an earlier process of it.
     var known = workerIDs[webUI].value
@@ -169,7 +173,8 @@ package actor Slot {
 
   private var condition: SlotCondition {
     SlotCondition(
-      isRegistered: tried.count == sessions.count, phase: state.phase, isStopping: state.isStopping,
+      isRegistered: tried.count == sessions.count, poolHolder: poolHolder, phase: state.phase,
+      isStopping: state.isStopping,
       unavailability: state.obstacle?.text)
   }
 
@@ -194,7 +199,13 @@ package actor Slot {
     case .session(let webUI, .lost):
       tried.insert(webUI)
       return []
-    case .session(_, .malformed), .poolFound: return []
+    case .session(_, .malformed): return []
+    case .poolTaken(let holder):
+      poolHolder = holder
+      return []
+    case .poolFound:
+      poolHolder = nil
+      return []
     case .errand(let body):
       body()
       return []
@@ -279,6 +290,7 @@ package actor Slot {
         let holder = try? await context.pool.read(".supervisor/agent.lock")
         let pid = String(decoding: (holder ?? nil) ?? [], as: UTF8.self).trimmed
         logger.warning("Waiting for another worker-agent to leave \(context.pool.path): it is running with PID \(pid)")
+        outbox.yield(.poolTaken(by: pid))
       }
       isTold = true
       do { try await context.clock.sleep(for: .seconds(1)) } catch { return }
@@ -297,8 +309,9 @@ package actor Slot {
     while (try? await context.clock.sleep(for: context.recheck.regular)) != nil { outbox.yield(.availabilityDue) }
   }
 
+  /// Does not wait for the next regular look at an obstacle that may be gone in a moment.
   private func recheckSoon(in group: inout TaskGroup<Void>) {
-    guard state.obstacle?.isEphemeral == true, !isRecheckDue else { return }
+    guard state.phase == .idle, state.obstacle?.isEphemeral == true, !isRecheckDue else { return }
     isRecheckDue = true
     group.addTask { [outbox, context] in
       do { try await context.clock.sleep(for: context.recheck.ephemeral) } catch { return }

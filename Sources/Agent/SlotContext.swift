@@ -14,6 +14,8 @@ struct SlotContext: Sendable {
   var pool: Pool
   /// Each share is read on a lane of its own.
   var shareLane: IOLane
+  /// Where the cache is read; the share's lane without a cache.
+  var cacheLane: IOLane
   var http: HTTPClient
   var log: SlotLog
   var isotovideo: Isotovideo
@@ -24,8 +26,6 @@ struct SlotContext: Sendable {
   var clock: any Clock<Duration> & Sendable
   /// The throttle of job starts; nil for none.
   var startLimit: StartLimit?
-  /// Why the asset cache cannot be used, in the words that web UIs show; nil if it can, or there is none.
-  var cacheProblem: @Sendable () async -> String? = { nil }
   /// How often the slot looks at what keeps it from taking jobs.
   var recheck = RecheckIntervals()
   /// Hears what the slot is at, after all that happens to it.
@@ -34,7 +34,11 @@ struct SlotContext: Sendable {
   var logger: Logger { log.logger() }
 
   /// What programs get that are no part of a job: without the pool's mark, so that they are not taken for one.
-  var helperEnvironment: [String: String] { environment.filter { $0.key != SlotContext.poolMark } }
+  var helperEnvironment: [String: String] { SlotContext.helperEnvironment(environment) }
+
+  static func helperEnvironment(_ environment: [String: String]) -> [String: String] {
+    environment.filter { $0.key != poolMark }
+  }
 
   /// The variable by whose value a process tells which pool it was started for.
   static let poolMark = "WORKER_AGENT_POOL"

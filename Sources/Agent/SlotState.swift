@@ -30,7 +30,7 @@ package struct SlotState: Sendable, Hashable {
     /// Run a job; `rest` are those that come after it.
     case start(JobInfo, rest: JobQueue, webUI: Int)
     /// Tell the web UI that a job is not run.
-    case skip(JobInfo, rest: JobQueue, reason: String, webUI: Int)
+    case skip(JobInfo, rest: JobQueue, reason: SkipReason, webUI: Int)
     case reject([Int64], reason: String, webUI: Int)
     case stopJob(StopReason)
     /// A viewer or developer of the running job came or went.
@@ -151,8 +151,8 @@ package struct SlotState: Sendable, Hashable {
   private mutating func next(from webUI: Int) -> [Action]? {
     guard let entry = queue.next() else { return nil }
     phase = .busy(job: entry.job.id, webUI: webUI)
-    var why = skipsRest ? "the worker stops" : queue.obstacle(to: entry)
-    if let obstacle, obstacle.isFatal { why = why ?? obstacle.text }
+    var why = skipsRest ? SkipReason("the worker stops", .quit) : queue.obstacle(to: entry)
+    if let obstacle, obstacle.isFatal { why = why ?? SkipReason(obstacle.text) }
     if let why { return [.skip(entry.job, rest: queue, reason: why, webUI: webUI)] }
     return [.start(entry.job, rest: queue, webUI: webUI)]
   }

@@ -56,7 +56,7 @@ struct StartLimit: Sendable {
     let settings = settings
     let found: Found?
     do {
-      found = try await lane.run {
+      found = try await lane.run(limit: .seconds(10)) {
         let folder = settings.directory.appending(".job-starts")
         try Files.makeDirectory(folder)
         for number in 1...settings.limit {
@@ -76,12 +76,15 @@ struct StartLimit: Sendable {
 
 /// A job's place among those that start, until it is left or nobody has it any more.
 final class StartPlace: Sendable {
-  private let lock: Guarded<FileLock?>
+  private let lock: FileLock
 
-  fileprivate init(_ lock: FileLock) { self.lock = Guarded(lock) }
+  fileprivate init(_ lock: FileLock) { self.lock = lock }
+
+  // The lane that has opened the file may hold it for a moment longer.
+  deinit { leave() }
 
   /// The job does not count any more.
-  func leave() { lock.withLock { $0 = nil } }
+  func leave() { lock.unlock() }
 }
 
 extension Settings.Lock {

@@ -25,6 +25,11 @@ int clinux_lock_file(int descriptor, bool waits) {
   return fcntl(descriptor, waits ? F_OFD_SETLKW : F_OFD_SETLK, &lock) == 0 ? 0 : errno;
 }
 
+void clinux_unlock_file(int descriptor) {
+  struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+  fcntl(descriptor, F_OFD_SETLK, &lock);
+}
+
 int clinux_is_locked(int descriptor, bool *is_locked) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   if (fcntl(descriptor, F_OFD_GETLK, &lock) != 0) return errno;

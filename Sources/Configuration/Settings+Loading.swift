@@ -62,6 +62,7 @@ extension Settings {
     acceptAttempts = reader.count(.acceptAttempts)
     terminatesAfterJobs = reader.flag(.terminatesAfterJobs)
     orphanLimit = reader.seconds(.orphanLimit, in: 1...1e9)
+    backendStartLimit = reader.seconds(.backendStartLimit, in: 0.1...1e9)
     packagesCommand = reader.text(.packagesCommand)
     let load = reader.number(.criticalLoad)
     criticalLoad = load == 0 ? nil : load
@@ -93,8 +94,11 @@ extension Settings.Cache {
     workers = reader.count(.cacheWorkers, in: 1...1000)
     let port = reader.count(.basePort, in: 1...65531) + 4
     serviceURL = reader.text(.cacheServiceURL, standard: "http://127.0.0.1:\(port)") ?? ""
-    maximumInactiveJobs = reader.count(.cacheMaximumInactiveJobs, in: 0...1e9)
+    maximumInactiveJobs = reader.count(.cacheMaximumInactiveJobs, in: -1...1e9)
     pollDelay = reader.seconds(.cachePollDelay)
+    tries = reader.count(.cacheTries)
+    retryDelay = reader.seconds(.cacheRetryDelay)
+    syncTries = reader.count(.cacheSyncTries)
     if directory == nil { return nil }
   }
 }

@@ -82,10 +82,16 @@ extension Settings {
     package var workers: Int
     /// Where its service listens.
     package var serviceURL: String
-    /// With more jobs than that waiting in the service, the slot takes none.
+    /// With more jobs than that waiting in the service, the slot takes none; a negative number for any.
     package var maximumInactiveJobs: Int
     /// Wait between questions for the state of a download.
     package var pollDelay: Duration
+    /// How often the service is asked in a job's set-up while it does not answer.
+    package var tries: Int
+    /// Wait between two such tries.
+    package var retryDelay: Duration
+    /// How often test code is fetched before its failure counts.
+    package var syncTries: Int
 
     /// A cache in `directory`, all else as by default.
     package init(directory: FilePath) {
@@ -95,6 +101,9 @@ extension Settings {
       serviceURL = "http://127.0.0.1:9530"
       maximumInactiveJobs = 5
       pollDelay = .seconds(5)
+      tries = 60
+      retryDelay = .seconds(5)
+      syncTries = 3
     }
   }
 

@@ -36,6 +36,8 @@ package struct Settings: Sendable, Hashable {
   package var terminatesAfterJobs: Bool
   /// How long a running backend waits for a worker to come back before it is stopped.
   package var orphanLimit: Duration
+  /// How long a backend may take until its command server answers before that is reported.
+  package var backendStartLimit: Duration
   /// A shell command that lists what is installed.
   package var packagesCommand: String?
   /// The load average that keeps new jobs off; nil for none.

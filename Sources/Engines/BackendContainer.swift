@@ -50,7 +50,9 @@ struct BackendContainer {
 
   /// Each folder but those that come with another one.
   private var mounted: [FilePath] {
-    let all = [folders.pool, folders.share, folders.tests, folders.cache].compactMap { $0 }
+    // A host with a cache need not have a share.
+    let share = folders.cache == nil || Files.exists(folders.share) ? folders.share : nil
+    let all = [folders.pool, share, folders.tests, folders.cache].compactMap { $0 }
     return all.enumerated().filter { index, folder in
       !all.enumerated().contains { other, base in
         other != index && folder.starts(with: base) && (folder != base || other < index)

@@ -89,6 +89,16 @@ package final class Pool: Sendable {
     try await perform { try Files.makeDirectory(folder) }
   }
 
+  /// Puts the list of this host's packages where cleaning leaves it, in a directory that is made if it is not there.
+  /// - Throws: ``PoolFailure``, `IOLane.TimedOut`.
+  package func keepPackageList(_ content: [UInt8]) async throws {
+    let path = path
+    try await perform {
+      try Files.makeDirectory(path)
+      try Files.replace(path.appending("worker_packages.txt"), with: content)
+    }
+  }
+
   private static func isKept(_ name: String, in path: FilePath) -> Bool {
     if name.hasPrefix(".") || name == "worker_packages.txt" { return true }
     return name == "qemu.pid" && qemu(in: path) != nil

@@ -62,6 +62,11 @@ package struct TestCode: Sendable, Hashable {
     }
   }
 
+  /// Whether a job brings its test code and needles along, so that none of a web UI's are used.
+  package static func isElsewhere(_ variables: JobVariables) -> Bool {
+    ["CASEDIR", "NEEDLES_DIR"].allSatisfy { variables[$0].map(isURL) ?? false }
+  }
+
   private mutating func add(_ link: Link, setting: String) throws(SetupFailure) {
     guard PoolName.isUsable(link.name) else {
       throw SetupFailure(.setup, "\(setting): '\(link.name.quotable)' cannot be the name of a link in the pool")

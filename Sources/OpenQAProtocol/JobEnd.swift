@@ -65,10 +65,12 @@ package struct JobEnd: Sendable, Hashable {
     }
   }
 
-  /// Of a job that is not run because another one did not end as it had to (protocol §3.3).
-  package static let skipped = JobEnd(result: "skipped")
-
-  private init(result: String) { self.result = result }
+  /// Of a job that is not run (protocol §3.3): because it was to stop before its turn came, or, without a reason, because
+  /// another one did not end as it had to.
+  package init(skippedFor stop: StopReason?) {
+    result = "skipped"
+    reason = stop.flatMap { JobEnd($0).reason }
+  }
 
   /// The query of `set_done` for the given worker.
   package func parameters(workerID: Int64) -> [(name: String, value: String)] {

@@ -17,10 +17,13 @@ package struct WorkerRegistration: Sendable, Hashable {
   package var workerClass: String
   /// The N of isotovideo's `interface vN`; 0 if unknown.
   package var isotovideoInterfaceVersion: Int
+  /// Jobs that run in parallel and depend on each other are to be on this host together, if this is as Perl's true; nil
+  /// says nothing about it.
+  package var parallelOneHostOnly: String?
 
   package init(
     host: String, instance: Int, architecture: String, processor: [String: String], memory: Int, workerClass: String,
-    isotovideoInterfaceVersion: Int
+    isotovideoInterfaceVersion: Int, parallelOneHostOnly: String? = nil
   ) {
     self.host = host
     self.instance = instance
@@ -29,6 +32,7 @@ package struct WorkerRegistration: Sendable, Hashable {
     self.memory = memory
     self.workerClass = workerClass
     self.isotovideoInterfaceVersion = isotovideoInterfaceVersion
+    self.parallelOneHostOnly = parallelOneHostOnly
   }
 
   /// The parameters of the registration; `jobs` are those in hand, which the web UI would otherwise give up.
@@ -43,6 +47,7 @@ package struct WorkerRegistration: Sendable, Hashable {
       ("websocket_api_version", String(WorkerRegistration.webSocketAPIVersion)),
       ("worker_class", workerClass),
     ]
+    if let parallelOneHostOnly { parameters.append(("parallel_one_host_only", parallelOneHostOnly)) }
     parameters += jobs.map { ("job_id", String($0)) }
     return parameters.sorted { ($0.name, $0.value) < ($1.name, $1.value) }
   }
@@ -57,6 +62,7 @@ package struct WorkerRegistration: Sendable, Hashable {
     body["mem_max"] = .integer(Int64(memory))
     body["websocket_api_version"] = .integer(Int64(WorkerRegistration.webSocketAPIVersion))
     body["worker_class"] = .string(workerClass)
+    body["parallel_one_host_only"] = parallelOneHostOnly.map { .string($0) }
     if !jobs.isEmpty { body["job_id"] = .array(jobs.map { .integer($0) }) }
     return .object(body)
   }

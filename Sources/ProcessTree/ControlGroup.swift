@@ -1,3 +1,4 @@
+import Glibc
 import Support
 public import SystemPackage
 
@@ -11,6 +12,16 @@ public enum ControlGroup {
   /// The folder of the group of this name, a path from the root of the hierarchy such as `test.slice`; nil if the system
   /// has none.
   public static func named(_ name: String) -> FilePath? { folder(of: "/" + name.drop { $0 == "/" }) }
+
+  /// Removes groups of trees below `parent` whose supervisor is gone, if nobody is in them: who was killed could not.
+  static func removeAbandoned(below parent: FilePath) {
+    for group in (try? Files.entries(in: parent)) ?? [] {
+      // job-PID-START, as supervisors name them.
+      let words = Files.name(of: group).split(separator: "-")
+      guard words.count == 3, words[0] == "job", let owner = ProcessID(words[1...]) else { continue }
+      if ProcessID(of: owner.pid) != owner { _ = group.withPlatformString { rmdir($0) } }
+    }
+  }
 
   /// Besides the unified hierarchy, the hybrid one is understood, where version 2 is mounted beside version 1.
   private static func folder(of group: Substring) -> FilePath? {

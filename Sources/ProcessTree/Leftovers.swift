@@ -59,7 +59,7 @@ extension Leftovers {
 
   /// Ends what is left of a tree whose supervisor is lost; the supervisor, too, if it is there but does not answer.
   static func end(_ record: SupervisorRecord) async -> TreeEnd {
-    guard record.identity.bootID == ProcessID.bootID else { return .gone }
+    guard record.identity.bootID == Boot.id else { return .gone }
     let end = await end(of: record, mark: record.mark)
     if end == .gone, let cgroup = record.ownCgroup { _ = cgroup.withPlatformString { rmdir($0) } }
     return end

@@ -17,32 +17,75 @@ public enum Program {
   /// the session's first process group.
   /// - Throws: ``ProcessError`` if it cannot be started; `CancellationError`.
   public static func run(_ command: Command, appendingTo file: FilePath) async throws -> ProcessExit {
-    let running = Guarded<pid_t?>(nil)
-    var options = PlatformOptions()
-    options.createSession = true
     do {
       let log = try FileDescriptor.open(
         file, .writeOnly, options: [.create, .append, .closeOnExec], permissions: FilePermissions(rawValue: 0o644))
-      defer { running.withLock { $0 = nil } }
-      return try await withTaskCancellationHandler {
-        let result = try await Subprocess.run(
-          command.subprocessExecutable,
-          arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
-          workingDirectory: command.workingDirectory, platformOptions: options, input: .none,
-          output: .fileDescriptor(log, closeAfterSpawningProcess: true), error: .combinedWithOutput
-        ) { execution in
-          running.withLock { $0 = execution.processIdentifier.value }
-          if Task.isCancelled { kill(-execution.processIdentifier.value, SIGKILL) }
-        }
-        try Task.checkCancellation()
-        return ProcessExit(result.terminationStatus)
-      } onCancel: {
-        // The library kills the leader alone.
-        running.withLock { if let leader = $0 { _ = kill(-leader, SIGKILL) } }
-      }
+      let output = FileDescriptorOutput.fileDescriptor(log, closeAfterSpawningProcess: true)
+      return ProcessExit(try await run(command, output: output, error: .combinedWithOutput).terminationStatus)
     } catch {
       try Task.checkCancellation()
       throw ProcessError("cannot run \(command.executable): \(error)")
+    }
+  }
+
+  /// What a program has said.
+  public struct Answer: Sendable {
+    /// How it ended.
+    public var exit: ProcessExit
+    /// Its standard output.
+    public var output: [UInt8]
+    /// Its standard error.
+    public var errors: String
+  }
+
+  /// Runs a program in a session of its own and takes what it says. Cancelling kills the session's first process group.
+  /// - Parameters:
+  ///   - limit: how long it may take; it is killed after that.
+  ///   - size: how many bytes it may print.
+  /// - Throws: ``ProcessError`` if it cannot be started, takes too long or prints more; `CancellationError`.
+  public static func answer(of command: Command, limit: Duration, size: Int = 1 << 20) async throws -> Answer {
+    try await withThrowingTaskGroup(of: Answer.self) { group in
+      group.addTask {
+        do {
+          let result = try await run(command, output: .bytes(limit: size), error: .string(limit: size))
+          return Answer(
+            exit: ProcessExit(result.terminationStatus), output: result.standardOutput, errors: result.standardError)
+        } catch {
+          try Task.checkCancellation()
+          throw ProcessError("cannot run \(command.executable): \(error)")
+        }
+      }
+      group.addTask {
+        try await Task.sleep(for: limit)
+        throw ProcessError("\(command.executable) did not end within \(limit)")
+      }
+      defer { group.cancelAll() }
+      guard let answer = try await group.next() else { throw CancellationError() }
+      return answer
+    }
+  }
+
+  private static func run<Output: OutputProtocol, Failure: ErrorOutputProtocol>(
+    _ command: Command, output: Output, error: Failure
+  ) async throws -> ExecutionResult<Void, Output, Failure> {
+    let running = Guarded<pid_t?>(nil)
+    var options = PlatformOptions()
+    options.createSession = true
+    defer { running.withLock { $0 = nil } }
+    return try await withTaskCancellationHandler {
+      let result = try await Subprocess.run(
+        command.subprocessExecutable,
+        arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
+        workingDirectory: command.workingDirectory, platformOptions: options, input: .none, output: output, error: error
+      ) { execution in
+        running.withLock { $0 = execution.processIdentifier.value }
+        if Task.isCancelled { kill(-execution.processIdentifier.value, SIGKILL) }
+      }
+      try Task.checkCancellation()
+      return result
+    } onCancel: {
+      // The library kills the leader alone.
+      running.withLock { if let leader = $0 { _ = kill(-leader, SIGKILL) } }
     }
   }
 

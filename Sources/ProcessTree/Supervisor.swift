@@ -51,12 +51,14 @@ public struct Supervisor: Sendable {
       arguments: place + group + rest + (lock == nil ? [] : ["--lock"]) + ["--", command.file] + command.arguments,
       environment: environment, workingDirectory: command.workingDirectory)
     do {
+      let lane = try IOLane(name: "supervisor")
+      if let cgroupParent { try await lane.run { ControlGroup.removeAbandoned(below: cgroupParent) } }
       let answer = try await Program.output(
         of: start, input: lock?.descriptor, limit: .seconds(30), acceptsFailure: true)
       guard answer.hasPrefix("ready ") else {
         throw ProcessError("cannot start \(command.executable): \(answer.trimmingPrefix("error: ").trimmed)")
       }
-      return try await SupervisedTree(in: folder, lane: IOLane(name: "supervisor"))
+      return try await SupervisedTree(in: folder, lane: lane)
     } catch {
       await abandon(folder, mark: mark)
       try Task.checkCancellation()
@@ -128,7 +130,7 @@ public struct SupervisedEnd: Sendable {
   /// How the program ended, nil if the supervisor did not live to see it.
   public var exit: ProcessExit? { record?.exit }
   /// Whether it was of the system that runs now; after a boot no process of its tree can be left.
-  public var isOfThisBoot: Bool { record?.identity.bootID == ProcessID.bootID }
+  public var isOfThisBoot: Bool { record?.identity.bootID == Boot.id }
 
   /// Kills what is left of the tree and removes the supervisor's files. Cancelling does not end this.
   @discardableResult

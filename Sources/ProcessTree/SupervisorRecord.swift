@@ -90,9 +90,4 @@ struct ProcessID: Sendable, Hashable {
     var end = pollfd(fd: handle, events: Int16(POLLIN), revents: 0)
     return poll(&end, 1, Int32(limit / .milliseconds(1))) == 1
   }
-
-  /// The system that runs now; empty if it does not say.
-  static var bootID: String {
-    String(decoding: (try? Files.read("/proc/sys/kernel/random/boot_id")) ?? [], as: UTF8.self).filter { $0 != "\n" }
-  }
 }

@@ -54,6 +54,9 @@ public final class FileLock: Sendable {
     }
   }
 
+  /// Gives the lock up now, whoever still has this object or a copy of its descriptor.
+  public func unlock() { clinux_unlock_file(handle.rawValue) }
+
   /// The open file, as long as this object is there: a process that it is given to has the lock as well.
   public var descriptor: FileDescriptor { handle }
 

@@ -28,24 +28,27 @@ package struct LogUploader: Sendable {
   }
 
   /// Uploads every log there is, one after the other.
-  /// - Parameter assets: what brings the job's assets, between the test's own logs and the others, which tell how that went.
+  /// - Parameters:
+  ///   - assets: what brings the job's assets, between the test's own logs and the others, which tell how that went.
+  ///   - sayLastWords: writes what the test's log is to end with.
   /// - Throws: the `WebUIError` of the first that cannot be delivered; ``UploadError`` of `assets`, after the logs;
   ///   `FileError`, `IOLane.TimedOut` for a pool that cannot be read; `CancellationError`.
-  package func upload(assets: AssetUploader? = nil) async throws {
+  package func upload(assets: AssetUploader? = nil, sayLastWords: @Sendable () -> Void = {}) async throws {
     let pool = pool
     let (found, skipped) = try await lane.run { try LogFiles.find(in: pool) }
     for path in skipped { logger.warning("Skipping \(path): no plain file") }
-    for artefact in found where artefact.kind == .testLog { try await send(artefact) }
+    for artefact in found where artefact.kind == .testLog { try await send(artefact, sayLastWords) }
     var failure: UploadError?
     do { try await assets?.upload() } catch let error as UploadError { failure = error }
-    for artefact in found where artefact.kind != .testLog { try await send(artefact) }
+    for artefact in found where artefact.kind != .testLog { try await send(artefact, sayLastWords) }
     if let failure { throw failure }
   }
 
-  private func send(_ artefact: Artefact) async throws {
+  private func send(_ artefact: Artefact, _ sayLastWords: @Sendable () -> Void) async throws {
     if ledger.hasArrived(artefact.path) { return }
     if artefact.name == "vars.json", await !redact(artefact.path) { return }
     logger.info("Uploading \(artefact.name)")
+    if artefact.kind == .log, artefact.name == "autoinst-log.txt" { sayLastWords() }
     // What was logged so far has to be in the file before it is sent.
     try await lane.run {}
     try await client.send(artefact.call(job: job))

@@ -121,7 +121,7 @@ package struct WebUIClient: Sendable {
     let response = try await exchange(call)
     let json = try? JSON(parsing: response.body)
     guard (200..<300).contains(response.status) else {
-      let text = json?["error"]?.scalar ?? WebUIError.phrase(of: response.status)
+      let text = json?["error"]?.scalar ?? response.phrase
       var error = WebUIError(.status(response.status), "\(response.status) response: \(text)")
       let received = now()
       error.retryAfter = response.header("Retry-After").flatMap { HTTPDate.wait(retryAfter: $0, now: received) }

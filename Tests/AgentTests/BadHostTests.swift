@@ -1,4 +1,5 @@
 import Agent
+import Configuration
 import Glibc
 import LocalWebUI
 import OpenQAProtocol
@@ -34,6 +35,27 @@ struct BadHostTests {
       #expect(reason.contains("No space left on device (free space there, or remove what old jobs have left)"))
       try Files.remove(filling)
       try await takesNext(bench)
+    }
+    withExtendedLifetime(mount) {}
+  }
+
+  @Test("less space for the pool than there is to be: no job is taken before there is")
+  func shortOfSpace() async throws {
+    let bench = try await Workbench(recheck: .milliseconds(20), change: { $0.minimumFreeSpace = 4 << 20 })
+    try Files.makeDirectory(bench.pool)
+    let mount = try Mount(on: bench.pool, size: 8 << 20)
+    let filling = bench.pool.appending(".filling")
+    try await bench.run { _ in
+      await bench.connected()
+      try Files.append([UInt8](repeating: 0, count: 6 << 20), to: filling)
+      let reason = "Only 0 GiB are free in \(bench.pool), and POOL_MIN_FREE_GB asks for 0"
+      for await event in bench.web.events {
+        if case .message(let message, _) = event, message["reason"]?.string?.hasPrefix(reason) == true { break }
+      }
+      let job = try await bench.schedule(BadInputTests.module)
+      #expect(await bench.web.job(job)?.state == .scheduled)
+      try Files.remove(filling)
+      #expect(try await bench.end(of: job).result == "passed")
     }
     withExtendedLifetime(mount) {}
   }

@@ -7,6 +7,8 @@ import SystemPackage
 import TestSupport
 import Testing
 
+@testable import ProcessTree
+
 /// What jobs, backends and hosts bring that nobody meant: each ends in a line that names it, in a job with a result, and
 /// in a slot that takes the next job.
 @Suite("Bad input", .timeLimit(.minutes(2)))
@@ -275,6 +277,25 @@ struct BadInputTests {
       #expect(job.result == "passed")
       let log = try #require(try bench.arrived(job.id, "worker-log.txt"))
       #expect(log.contains("\nhooked\n") && log.contains("SYNC_ASSETS_HOOK ended with exit status 3"))
+    }
+  }
+
+  @Test("the hook ends with its job")
+  func cancelledHook() async throws {
+    let bench = try await Workbench(
+      workers: "SYNC_ASSETS_HOOK = sleep 1000 & echo $! > \"$OPENQA_SHAREDIR/pid\"; echo hooked $! >&2; wait")
+    let file = bench.share.appending("pid")
+    try await bench.run { _ in
+      let id = try await bench.schedule(Self.module)
+      for await event in bench.web.events {
+        if case .message(let message, _) = event, message["type"] == "accepted" { break }
+      }
+      while try Files.read(file)?.last != UInt8(ascii: "\n") { await Task.yield() }
+      await bench.web.send(.cancel, for: id)
+      #expect(try await bench.end(of: id).result == "user_cancelled")
+      #expect(try bench.arrived(id, "worker-log.txt")?.contains("SYNC_ASSETS_HOOK was stopped with its job") == true)
+      let pid = try #require(Int32(String(decoding: try Files.read(file) ?? [], as: UTF8.self).trimmed))
+      #expect(try await IOLane(name: "hook").run { ProcessID.waitForEnd(of: pid, limit: .seconds(30)) })
     }
   }
 

@@ -98,8 +98,13 @@ struct InterruptedJobTests {
     try scene.restart()
     // Without a trace of its backend, a job begins anew.
     if removed.count == 2 {
+      var isAccepted = false
+      var changes = 0
       for await event in scene.bench.web.events {
-        if case .message(let message, _) = event, message["type"] == "accepted" { break }
+        if case .message(let message, _) = event, message["type"] == "accepted" { isAccepted = true }
+        // Of its acceptance and of its first status; before that it would only be dropped.
+        if isAccepted, case .changed(let job) = event, job.id == scene.job { changes += 1 }
+        if changes == 2 { break }
       }
       await scene.bench.web.send(.cancel, for: scene.job)
     }

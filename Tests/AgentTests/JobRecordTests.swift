@@ -26,6 +26,7 @@ struct JobRecordTests {
       $0.prepared?.json["URL"] = "http://localhost:1/x"
       $0.startedAt = 12.5
       $0.reason = reason
+      $0.skipReason = SkipReason("for a reason", reason)
       $0.finished = ["duplicated", "uploaded /pool/a b"]
     }
     #expect(try JobRecord(parsing: record.text, bootID: "boot") == record)

@@ -111,9 +111,27 @@ struct JobTests {
       let project = bench.folder.path.appending("openqa").string
       #expect(job.reason == example.reason?.replacing("PRJDIR", with: project))
       #expect(job.files.isSuperset(of: ["autoinst-log.txt", "worker-log.txt"]))
+      if let reason = job.reason {
+        let last = try #require(try bench.arrived(job.id, "autoinst-log.txt")?.split(separator: "\n").last)
+        #expect(last.contains("[error]") && last.contains("This job is \(example.result): \(reason)"), "\(last)")
+      }
       // The slot takes the next job.
       let next = try await bench.end(of: try await bench.schedule(#"{"modules":[{"name":"n"}]}"#))
       #expect(next.result == "passed")
+    }
+  }
+
+  @Test("a backend whose command server does not come up is reported, before its time is over")
+  func silentCommandServer() async throws {
+    let bench = try await Workbench(workers: "BACKEND_START_LIMIT = 0.2")
+    try await bench.run { _ in
+      let scenario = #"{"commandServer":{"on":false},"modules":[{"name":"a","steps":[{"hang":true}]}]}"#
+      let id = try await bench.schedule(scenario, ["MAX_JOB_TIME": "2"])
+      try await bench.log.line(with: "has not answered within BACKEND_START_LIMIT (0.2 seconds)")
+      let job = try await bench.end(of: id)
+      #expect(job.reason == "timeout: test execution exceeded MAX_JOB_TIME")
+      let log = try #require(try bench.arrived(id, "autoinst-log.txt"))
+      #expect(log.contains("BACKEND_START_LIMIT") && log.contains("(the backend's command server never answered)"))
     }
   }
 

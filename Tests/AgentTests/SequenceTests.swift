@@ -101,11 +101,14 @@ struct SequenceTests {
       let ids = try await bench.schedule(sequence: [(first, nil), (Self.waiting, 0), (Self.passing, 1)])
       if index == 1 { _ = try await bench.end(of: ids[0]) }
       try await bench.log.line(with: "Accepting job \(ids[index])")
-      while await bench.web.job(ids[index])?.state != .running { await Task.yield() }
+      await bench.job(ids[index]) { $0.state == .running }
       commands.yield(.stop)
       let job = try await bench.end(of: ids[index])
       #expect(job.result == "incomplete" && job.reason == "quit: worker has been stopped or restarted")
-      for id in ids.dropFirst(index + 1) { #expect(try await bench.end(of: id).result == "skipped") }
+      for id in ids.dropFirst(index + 1) {
+        let job = try await bench.end(of: id)
+        #expect(job.result == "skipped" && job.reason == "quit: worker has been stopped or restarted")
+      }
     }
     #expect(wasAsked)
   }

@@ -30,6 +30,22 @@ struct ServiceReportTests {
     }
   }
 
+  @Test("a slot that waits for its pool is no reason to wait longer")
+  func poolTaken() async throws {
+    let log = try LogRecorder()
+    let manager = try NotifySocket()
+    let report = ServiceReport(
+      try manager.notifier(), slots: [3], logger: SlotLog(level: .info, output: log.output).logger())
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await report.run(Heartbeat(parts: [])) }
+      report.note(SlotCondition(poolHolder: "12"), slot: 3)
+      try await manager.next(is: "READY=1\nSTATUS=waits for another worker-agent, PID 12, to leave the pool")
+      report.note(SlotCondition(isRegistered: true), slot: 3)
+      try await manager.next(is: "STATUS=idle")
+      group.cancelAll()
+    }
+  }
+
   @Test("the watchdog is fed while all goes on, not with a slot that hangs, and with one that waits for its pool")
   func watchdog() async throws {
     let log = try LogRecorder()

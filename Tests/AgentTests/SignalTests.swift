@@ -81,7 +81,7 @@ struct SignalTests {
     let slow = #"{"term":"exit","modules":[{"name":"a","steps":[{"wait":500}]}]}"#
     let ids = try await scene.bench.schedule(
       sequence: [(isStopped ? SequenceTests.waiting : slow, nil), (SequenceTests.passing, 0)])
-    while await scene.bench.web.job(ids[0])?.state != .running { await Task.yield() }
+    await scene.bench.job(ids[0]) { $0.state == .running }
     scene.agent.send(SIGHUP)
     if isStopped { scene.agent.send(SIGTERM) }
     let results = [try await scene.bench.end(of: ids[0]).result, try await scene.bench.end(of: ids[1]).result]
@@ -95,10 +95,10 @@ struct SignalTests {
   func impatience() async throws {
     let scene = try await Scene()
     // It takes its time to end.
-    let job = try await scene.bench.schedule(#"{"termDelay":2000,"modules":[{"name":"a","steps":[{"hang":true}]}]}"#)
-    while await scene.bench.web.job(job)?.state != .running { await Task.yield() }
+    let job = try await scene.bench.schedule(#"{"termDelay":10000,"modules":[{"name":"a","steps":[{"hang":true}]}]}"#)
+    await scene.bench.job(job) { $0.state == .running }
     scene.agent.send(SIGTERM)
-    while await scene.bench.web.job(job)?.state != .uploading { await Task.yield() }
+    await scene.bench.job(job) { $0.state == .uploading }
     scene.agent.send(SIGINT)
     #expect(try await scene.agent.exit() == 0)
     #expect(await scene.bench.web.job(job)?.state != .done)

@@ -52,8 +52,8 @@ struct SlotStateTests {
   ]
   static let ended = Event.jobEnded(isSuccess: true)
 
-  static func skip(_ id: Int64, rest: JobQueue, _ reason: String) -> Action {
-    .skip(job(id), rest: rest, reason: reason, webUI: 0)
+  static func skip(_ id: Int64, rest: JobQueue, _ reason: String, _ stop: StopReason? = nil) -> Action {
+    .skip(job(id), rest: rest, reason: SkipReason(reason, stop), webUI: 0)
   }
 
   static let stories: [Story] = [
@@ -97,7 +97,8 @@ struct SlotStateTests {
       steps: [
         (.availability(Obstacle("no")), [.showStatus(now: true)]), (.availability(Obstacle("no")), []),
         (.grab(job(1), webUI: 0), [.reject([1], reason: "no", webUI: 0)]),
-        (.availability(Obstacle("still no")), [.showStatus(now: false)]), (.availability(nil), [.showStatus(now: true)]),
+        (.availability(Obstacle("still no")), [.showStatus(now: false)]),
+        (.availability(nil), [.showStatus(now: true)]),
       ], phase: .idle),
     Story(testDescription: "stop while idle", steps: [(.stop, [.end]), (.grab(job(1), webUI: 0), [])], phase: .ended),
     Story(
@@ -171,15 +172,24 @@ struct SlotStateTests {
       testDescription: "stop in a chain",
       steps: chained + [
         (.stop, [.stopJob(.quit)]),
-        (.jobEnded(isSuccess: false), [skip(2, rest: rest("[1,2,3]", after: 2, failed: [1]), "the worker stops")]),
-        (.jobEnded(isSuccess: false), [skip(3, rest: rest("[1,2,3]", after: 3, failed: [1, 2]), "the worker stops")]),
+        (
+          .jobEnded(isSuccess: false),
+          [skip(2, rest: rest("[1,2,3]", after: 2, failed: [1]), "the worker stops", .quit)]
+        ),
+        (
+          .jobEnded(isSuccess: false),
+          [skip(3, rest: rest("[1,2,3]", after: 3, failed: [1, 2]), "the worker stops", .quit)]
+        ),
         (.jobEnding, []), (.jobEnded(isSuccess: false), [.end]),
       ], phase: .ended),
     Story(
       testDescription: "finish a chain, and stop in its second job",
       steps: chained + [
         (.finish, []), (ended, [start(2, rest: rest("[1,2,3]", after: 2))]), (.stop, [.stopJob(.quit)]),
-        (.jobEnded(isSuccess: false), [skip(3, rest: rest("[1,2,3]", after: 3, failed: [2]), "the worker stops")]),
+        (
+          .jobEnded(isSuccess: false),
+          [skip(3, rest: rest("[1,2,3]", after: 3, failed: [2]), "the worker stops", .quit)]
+        ),
         (.jobEnding, []), (.jobEnded(isSuccess: false), [.end]),
       ], phase: .ended),
     Story(
@@ -215,13 +225,14 @@ struct SlotStateTests {
     for (success, _) in [(true, 1), (false, 2), (false, 3), (true, 4)] {
       for action in state.handle(.jobEnded(isSuccess: success)) {
         switch action {
-        case .skip(let job, _, let reason, _): told.append("\(job.id): \(reason)")
+        case .skip(let job, _, let reason, _):
+          told.append("\(job.id): \(reason.text)\(reason.stop.map { ", \($0.name)" } ?? "")")
         case .start(let job, _, _): told.append("\(job.id)")
         default: break
         }
       }
     }
-    #expect(told == ["2: the web UI sent cancel", "3: its parent, job 2, did not end well", "4"])
+    #expect(told == ["2: the web UI sent cancel, cancel", "3: its parent, job 2, did not end well", "4"])
     #expect(state.phase == .idle)
   }
 

@@ -18,11 +18,8 @@ final class Workbench: Sendable {
   private let ports: InstancePorts
   /// What the host reads its share on.
   let shareLane: IOLane
-  /// What a backend gets.
-  let environment = ProcessInfo.processInfo.environment.filter {
-    // A backend that is built with a sanitizer wants its options.
-    $0.key == "PATH" || $0.key.hasSuffix("SAN_OPTIONS")
-  }
+  /// What a backend gets, and programs that the host asks.
+  let environment: [String: String]
   /// What tells a process of its own the same settings.
   let processEnvironment: [String: String]
   private let settings: Settings
@@ -32,11 +29,12 @@ final class Workbench: Sendable {
   ///   - through: another address of the web UI, a proxy's.
   ///   - beside: makes a second web UI; its address, or a proxy's.
   ///   - workers: lines of the section [global].
+  ///   - programs: scripts for bash, to be found before what is installed.
   ///   - recheck: how often the slot looks at what keeps it from taking jobs, in both cases.
   init(
     through proxy: (@Sendable (LocalServer) throws -> String)? = nil,
     beside secondAddress: (@Sendable (LocalServer) throws -> String)? = nil, workers: String = "",
-    recheck: Duration? = nil,
+    programs: [String: String] = [:], recheck: Duration? = nil,
     change: @Sendable (inout Settings) -> Void = { _ in }
   ) async throws {
     var intervals = RecheckIntervals()
@@ -44,6 +42,10 @@ final class Workbench: Sendable {
     self.recheck = intervals
     let folder = try TemporaryFolder()
     self.folder = folder
+    // A backend that is built with a sanitizer wants its options.
+    var environment = ProcessInfo.processInfo.environment.filter { $0.key.hasSuffix("SAN_OPTIONS") }
+    environment["PATH"] = try Workbench.path(with: programs, in: folder.path.appending("bin"))
+    self.environment = environment
     let home = folder.path.appending("openqa")
     for name in ["share/tests/lab/needles", "share/factory/iso", "pool"] {
       try Files.makeDirectory(home.appending(name))
@@ -95,6 +97,16 @@ final class Workbench: Sendable {
   var instance: Int { ports.instance }
   var share: FilePath { settings.paths.share }
 
+  /// PATH, with scripts before what is installed.
+  static func path(with programs: [String: String], in folder: FilePath) throws -> String {
+    try Files.makeDirectory(folder)
+    for (name, script) in programs {
+      try Files.replace(
+        folder.appending(name), with: Array("#!/bin/bash\n\(script)\n".utf8), permissions: .init(rawValue: 0o755))
+    }
+    return "\(folder):\(ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")"
+  }
+
   /// A program of this package.
   static func program(_ name: String) throws -> String {
     let folder =
@@ -130,16 +142,25 @@ final class Workbench: Sendable {
   }
 
   /// Runs the host while `body` runs, then stops it and the web UI.
-  /// - Parameter stopsHost: false for a host that is to end by itself.
+  /// - Parameters:
+  ///   - stopsHost: false for a host that is to end by itself.
+  ///   - moreSlots: how many slots it has beside the first, with the same settings.
   /// - Returns: whether the host ended because it was asked to.
   @discardableResult
   func run(
-    notifier: ServiceNotifier? = nil, stopsHost: Bool = true,
+    notifier: ServiceNotifier? = nil, stopsHost: Bool = true, moreSlots: Int = 0,
     _ body: @Sendable (AsyncStream<Slot.Command>.Continuation) async throws -> Void
   ) async throws -> Bool {
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
+    let morePorts = try (0..<moreSlots).map { _ in try InstancePorts() }
+    defer { withExtendedLifetime(morePorts) {} }
+    let more = morePorts.map { ports in
+      var settings = settings
+      settings.instance = ports.instance
+      return settings
+    }
     let host = try await Host(
-      [settings], environment: environment, output: log.output, notifier: notifier, shareLane: shareLane,
+      [settings] + more, environment: environment, output: log.output, notifier: notifier, shareLane: shareLane,
       recheck: recheck)
     async let end = host.run(commands)
     let result: Result<Void, any Error>
@@ -156,6 +177,12 @@ final class Workbench: Sendable {
   /// Returns when the web UI can send to the worker, which is a little after the worker knows of it.
   func connected() async {
     for await event in web.events { if case .connected = event { return } }
+  }
+
+  /// Returns when a job is such that `holds` holds, as the web UI knows it.
+  func job(_ id: Int64, until holds: (LocalJob) -> Bool) async {
+    if let job = await web.job(id), holds(job) { return }
+    for await event in web.events { if case .changed(let job) = event, job.id == id, holds(job) { return } }
   }
 
   /// The end of a job, or nil.
@@ -202,6 +229,19 @@ final class LogRecorder: Sendable {
     let counter = EventCounter()
     state.withLock { $0.counters.append((text, counter)) }
     return counter
+  }
+
+  /// Returns when so many lines have `text` in them.
+  func lines(with text: String, count: Int) async throws {
+    while true {
+      let next = Latch<String>()
+      let known = state.withLock { state in
+        state.waiters.append((text, next))
+        return state.lines.count { $0.contains(text) }
+      }
+      if known >= count { return }
+      _ = try await next.wait()
+    }
   }
 
   /// The first line that has `text` in it, as soon as there is one.

@@ -73,6 +73,7 @@ struct SettingsTests {
     let lock = try Fixture("[global]\nLOCK_NAME = x\n").settings().lock
     #expect(lock == Settings.Lock(name: "x", directory: "/var/lib/openqa/cache"))
     #expect(settings.criticalLoad == 40 && settings.loadAverageFile == "/proc/loadavg")
+    #expect(settings.minimumFreeSpace == 1 << 30)
     #expect(settings.workerClass == nil && settings.workerHostname == nil && settings.architecture == nil)
     #expect(settings.packagesCommand == nil && settings.parallelOneHostOnly == nil && settings.cgroupSlice == nil)
     #expect(settings.virtualSwitchService == "org.opensuse.os_autoinst.switch")
@@ -111,8 +112,10 @@ struct SettingsTests {
       STATUS_MAX_INTERVAL = 30
       TERMINATE_AFTER_JOBS_DONE = 1
       ORPHAN_LIMIT = 60
+      BACKEND_START_LIMIT = 5
       PACKAGES_CMD = dpkg -l | sort
       CRITICAL_LOAD_AVG_THRESHOLD = 0
+      POOL_MIN_FREE_GB = 0
       LOCK_NAME = starts
       LOCK_LIMIT = 2
       LOCK_EXPIRATION = 10
@@ -134,8 +137,8 @@ struct SettingsTests {
     #expect(settings.retry == Settings.Retry(tries: 4, delay: .milliseconds(500), delayIfBusy: .seconds(6)))
     #expect(settings.statusInterval == .seconds(30) ... .seconds(90))
     #expect(settings.terminatesAfterJobs && settings.packagesCommand == "dpkg -l | sort")
-    #expect(settings.orphanLimit == .seconds(60))
-    #expect(settings.criticalLoad == nil && settings.parallelOneHostOnly == "1")
+    #expect(settings.orphanLimit == .seconds(60) && settings.backendStartLimit == .seconds(5))
+    #expect(settings.criticalLoad == nil && settings.parallelOneHostOnly == "1" && settings.minimumFreeSpace == nil)
     #expect(
       settings.lock == Settings.Lock(name: "starts", limit: 2, expiration: .seconds(10), directory: "/cache"))
     #expect(
@@ -155,6 +158,8 @@ struct SettingsTests {
         "OPENQA_WORKER_TERMINATE_AFTER_JOBS_DONE": "0", "OPENQA_BASEDIR": "/b", "OPENQA_BASE_PORT": "100",
         "OPENQA_WORKER_CONNECT_INTERVAL": "0.1", "OPENQA_WORKER_ACCEPT_ATTEMPTS": "2", "OPENQA_UPLOAD_DELAY": "0",
         "OPENQA_CACHE_MAX_INACTIVE_JOBS": "8", "OPENQA_CACHE_SERVICE_POLL_DELAY": "1",
+        "OPENQA_CACHE_ATTEMPTS": "2", "OPENQA_CACHE_ATTEMPT_SLEEP_TIME": "0",
+        "OPENQA_CACHE_SERVICE_TEST_SYNC_ATTEMPTS": "4",
         "OPENQA_LOAD_AVG_FILE": "/la", "OVS_DBUS_SERVICE_NAME": "o", "OPENQA_CGROUP_SLICE": "s",
       ]
     ).settings()
@@ -165,6 +170,7 @@ struct SettingsTests {
     #expect(settings.item("CACHESERVICEURL") == "http://127.0.0.1:104 <- default")
     #expect(settings.acceptAttempts == 2 && settings.upload.delay == .zero && settings.loadAverageFile == "/la")
     #expect(settings.virtualSwitchService == "o" && settings.cgroupSlice == "s" && settings.warnings.isEmpty)
+    #expect(settings.item("OPENQA_CACHE_ATTEMPTS") == "2 <- $OPENQA_CACHE_ATTEMPTS")
     #expect(settings.item("LOG_DIR") == "/e <- $OPENQA_WORKER_LOG_DIR")
     #expect(settings.item("RETRIES") == "9 <- $OPENQA_WORKER_CONNECT_RETRIES")
     let empty = try Fixture(workers, environment: ["OPENQA_WORKER_LOG_DIR": "", "OPENQA_BASEDIR": ""]).settings()

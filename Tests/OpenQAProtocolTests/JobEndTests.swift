@@ -62,6 +62,17 @@ struct JobEndTests {
     Case(stop: .other("no tests scheduled"), result: "incomplete", reason: "no tests scheduled"),
   ]
 
+  static let skips: [(stop: StopReason?, reason: String?)] = [
+    (nil, nil), (.cancelled, nil), (.quit, "quit: worker has been stopped or restarted"), (.obsoleted, "obsolete"),
+    (.aborted, "abort"),
+  ]
+
+  @Test("of a job that is not run", arguments: skips)
+  func skipped(stop: StopReason?, reason: String?) {
+    let end = JobEnd(skippedFor: stop)
+    #expect(end.result == "skipped" && end.reason == reason && !end.isNewBuild)
+  }
+
   @Test("result and reason", arguments: cases)
   func wording(_ example: Case) {
     let end = JobEnd(example.stop, evidence: example.evidence)

@@ -124,6 +124,10 @@ struct RecordedMessagesTests {
     }
     #expect(registration.parameters(jobs: []).map { "\($0.name)=\($0.value)" } == query)
     #expect(registration.parameters(jobs: [4, 5]).filter { $0.name == "job_id" }.map(\.value) == ["4", "5"])
+    var parallel = registration
+    parallel.parallelOneHostOnly = "1"
+    #expect(parallel.parameters(jobs: []).contains { $0 == ("parallel_one_host_only", "1") })
+    #expect(parallel.body(jobs: [])["parallel_one_host_only"] == "1")
   }
 
   @Test("statuses of the job")

@@ -56,4 +56,29 @@ struct ProgramTests {
     let pid = try #require(Int32(child))
     #expect(try await IOLane(name: "child").run { ProcessID.waitForEnd(of: pid, limit: .seconds(30)) })
   }
+
+  @Test("what it says on both outputs, and how it ends")
+  func answer() async throws {
+    let answer = try await Program.answer(of: command("echo out; echo err >&2; exit 3"), limit: .seconds(30))
+    #expect(answer.exit == .status(3) && answer.output == Array("out\n".utf8) && answer.errors == "err\n")
+  }
+
+  @Test("an answer that does not come: it is killed with its children, and who holds its outputs is not waited for")
+  func noAnswer() async throws {
+    for script in ["sleep 1000 | cat", "setsid sleep 5 & exec sleep 1000"] {
+      let error = await #expect(throws: ProcessError.self) {
+        _ = try await Program.answer(of: command(script), limit: .milliseconds(200))
+      }
+      #expect(error?.description.contains("/bin/bash did not end within 0.2 seconds") == true)
+    }
+    #expect(try await Program.answer(of: command("setsid sleep 5 & exit 0"), limit: .seconds(30)).exit == .status(0))
+  }
+
+  @Test("an answer that does not end")
+  func endlessAnswer() async throws {
+    let error = await #expect(throws: ProcessError.self) {
+      _ = try await Program.answer(of: command("yes"), limit: .seconds(30), size: 100)
+    }
+    #expect(error?.description.hasPrefix("cannot run /bin/bash") == true)
+  }
 }

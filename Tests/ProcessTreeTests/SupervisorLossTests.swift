@@ -39,6 +39,21 @@ struct SupervisorLossTests {
   }
 
   // Without a group it is likely, but cannot be proven, that a scan of /proc meets each process that moves on.
+  @Test(
+    "a group that a lost supervisor has left is removed by the next",
+    .enabled(if: Grouping.hasGroups, "no cgroup v2 can be made here"))
+  func abandonedGroup() async throws {
+    let bench = try Bench(grouping: .with)
+    let parent = try #require(ControlGroup.own)
+    // A process id that nobody has, and one of somebody else's.
+    let left = ["job-4194303-1", "job-\(getpid())-1"].map { parent.appending($0) }
+    let others = ["job-\(getpid())", "jobs-1-1"].map { parent.appending($0) }
+    for group in left + others { try #require(group.withPlatformString { mkdir($0, 0o755) } == 0) }
+    defer { for group in left + others { _ = group.withPlatformString { rmdir($0) } } }
+    try await bench.end(try await bench.start("sleep 1000"))
+    #expect(left.allSatisfy { !Files.exists($0) } && others.allSatisfy(Files.exists))
+  }
+
   @Test("a moving tree is ended, too", .enabled(if: Grouping.hasGroups, "no cgroup v2 can be made here"))
   func moving() async throws {
     let bench = try Bench(grouping: .with)
@@ -107,9 +122,9 @@ struct SupervisorLossTests {
       // The right process, but of another boot.
       "job-supervisor 1 \(pid) \(start)\nboot 1-2\nleader \(pid) \(start)\nrunning\nno-cgroup x\nmark A=b\n",
       // The number of another one.
-      "job-supervisor 1 \(pid) 9\nboot \(ProcessID.bootID)\nleader \(pid) 9\nrunning\nno-cgroup x\n",
+      "job-supervisor 1 \(pid) 9\nboot \(Boot.id)\nleader \(pid) 9\nrunning\nno-cgroup x\n",
       // A process that is no supervisor, and a group that is none of one.
-      "job-supervisor 1 \(pid) \(start)\nboot \(ProcessID.bootID)\nleader \(pid) 9\nrunning\ncgroup \(own)\n",
+      "job-supervisor 1 \(pid) \(start)\nboot \(Boot.id)\nleader \(pid) 9\nrunning\ncgroup \(own)\n",
     ] {
       let bench = try Bench()
       try Files.makeDirectory(bench.folder)

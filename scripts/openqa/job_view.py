@@ -152,6 +152,9 @@ def load(job_id, url=URL, results=RESULTS):
         view["settings"] = {
             name: repr(value) for name, value in settings.items() if name not in OWN_SETTINGS
         }
+        # With a cache, the reference worker names the share in its first job, and from then on the cache.
+        if "CACHEDIRECTORY" in settings:
+            view["settings"].pop("PRJDIR", None)
     if "autoinst-log.txt" in files:
         view["worker's notes"] = notes(files["autoinst-log.txt"])
     return view

@@ -1,7 +1,7 @@
 # What the scripts of a real openQA share (sourced, not run).
 #   E2E_STATE      everything it writes: database, results, pools, logs   (/var/tmp/worker-agent-openqa)
 #   E2E_PORT       the web UI as workers and browsers see it; +2 also     (8280)
-#   E2E_BASE_PORT  web UI, websockets, live handler, scheduler: +0 to +3  (9726)
+#   E2E_BASE_PORT  web UI, websockets, live handler, scheduler, cache service: +0 to +4  (9726)
 #   E2E_INSTANCE   the first worker's instance number; it decides its ports  (41)
 # A second openQA at the same time needs other values of all four.
 # shellcheck shell=bash disable=SC2034
@@ -20,6 +20,7 @@ pids=$E2E_STATE/run
 logs=$E2E_STATE/log
 etc=$E2E_STATE/etc
 project=$E2E_STATE/openqa                   # openQA's project directory: OPENQA_BASEDIR/openqa
+cache=$E2E_STATE/cache                      # of the cache service, if `up` has started it
 postgres_data=$E2E_STATE/postgres/data
 postgres_socket=$E2E_STATE/postgres/socket
 
@@ -57,7 +58,7 @@ service_pid() { # NAME -> its pid, or nothing if it doesn't run
   [ -s "$pids/$1.pid" ] || return 0
   read -r pid started <"$pids/$1.pid"
   [ "$started" = "$(start_time "$pid")" ] || return 0
-  [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f1)" = Z ] || echo "$pid"
+  [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f1)" = Z ] || echo "$pid"
 }
 
 service_start() { # NAME USER COMMAND...
@@ -97,31 +98,37 @@ wait_until() { # SECONDS COMMAND...: until the command succeeds
 }
 answers() { curl -s -o /dev/null --max-time 2 "$1"; }
 
-# Workers. `worker_configure N CLASS [LINE...]` writes workers.ini and client.conf; the LINEs go into [global].
+# Lines for `worker_configure`: assets and tests come through the cache service.
+cache_settings=("CACHEDIRECTORY = $cache" "[$url]" "TESTPOOLSERVER = $project/share/tests")
+
+# Workers. `worker_configure N CLASS [LINE...]` writes workers.ini and client.conf; the LINEs go into [global], at its end.
 worker_name() { echo "worker-$1"; }
 worker_configure() {
   local n=$1 class=$2 config=$E2E_STATE/worker-$1 line
   shift 2
   mkdir -p "$config" "$project/pool/$n"
   {
-    printf '%s\n' '[global]' "HOST = $url" "WORKER_CLASS = $class" 'WORKER_HOSTNAME = 127.0.0.1' 'LOG_LEVEL = debug'
-    # However loaded the machine is; a reference worker before 2026 has this as a job's setting only if it is configured.
-    echo 'CRITICAL_LOAD_AVG_THRESHOLD = 0'
+    printf '%s\n' '[global]' "WORKER_CLASS = $class" 'WORKER_HOSTNAME = 127.0.0.1' 'LOG_LEVEL = debug'
+    # However loaded and full the machine is; a reference worker has these as a job's settings only if they are configured
+    # (of 2026 the first one in any case).
+    printf '%s\n' 'CRITICAL_LOAD_AVG_THRESHOLD = 0' 'POOL_MIN_FREE_GB = 0'
     # Assets by upload, not by path: that is what a worker on another host does.
     printf '%s\n' "$@" | grep -q '^LOCAL_UPLOAD' || echo 'LOCAL_UPLOAD = 0'
+    printf '%s\n' "$@" | grep -q '^HOST' || echo "HOST = $url"
     for line in "$@"; do echo "$line"; done
   } >"$config/workers.ini"
   credentials
   printf '[127.0.0.1]\nkey = %s\nsecret = %s\n' "$key" "$secret" >"$config/client.conf"
 }
 
-# `worker_start N COMMAND...` appends the flags that both workers know. E2E_WORKER marks every process of the worker.
+# `worker_start N COMMAND...` appends the flags that both workers know. E2E_WORKER marks every process of the worker. Its
+# OPENQA_BASEDIR is $worker_base, if that is set.
 worker_mark() { echo "$E2E_STATE:$1"; }
 worker_start() {
   local n=$1
   shift
   openqa_environment
-  OPENQA_CONFIG=$E2E_STATE/worker-$n E2E_WORKER=$(worker_mark "$n") \
+  OPENQA_BASEDIR=${worker_base:-$E2E_STATE} OPENQA_CONFIG=$E2E_STATE/worker-$n E2E_WORKER=$(worker_mark "$n") \
     service_start "$(worker_name "$n")" root "$@" --instance "$n" --verbose
 }
 reference_worker=("$openqa_scripts/worker")
@@ -135,12 +142,15 @@ worker_stop() { # and what it left
   done
 }
 
-# worker_status N -> idle, running, broken, dead or nothing, as the web UI has it
+# worker_status N -> idle, running, broken, dead or nothing, as the web UI has it. Of a worker that quits without having
+# had a job since it was connected, it writes only half of that: the error, not the time.
 worker_status() {
   { curl -sf "$url/api/v1/workers" || echo '{"workers": []}'; } | python3 -c '
 import json, sys
 for worker in json.load(sys.stdin)["workers"]:
-    if worker["instance"] == int(sys.argv[1]): print(worker["status"] if worker["connected"] else "dead")' "$1"
+    if worker["instance"] != int(sys.argv[1]): continue
+    gone = not worker["connected"] or (worker["error"] or "").startswith("graceful disconnect")
+    print("dead" if gone else worker["status"])' "$1"
 }
 worker_is() { [ "$(worker_status "$1")" = "$2" ]; }
 

@@ -21,6 +21,9 @@ int clinux_replace_process(const char *path, char *const arguments[]);
 /// included, is in the way, unless it `waits` until none is.
 int clinux_lock_file(int descriptor, bool waits);
 
+/// Gives such a lock up before the descriptor's last copy is closed.
+void clinux_unlock_file(int descriptor);
+
 /// Whether a lock of others is in the way of one on the whole of an open file. Returns 0 or an errno value.
 int clinux_is_locked(int descriptor, bool *is_locked);
 

@@ -1,6 +1,6 @@
-extension WebUIError {
-  /// What an HTTP status is called, for answers that say nothing of their own.
-  static func phrase(of status: Int) -> String {
+extension HTTPResponse {
+  /// What the status is called, for answers that say nothing of their own.
+  public var phrase: String {
     switch status {
     case 400: "Bad Request"
     case 401: "Unauthorized"
