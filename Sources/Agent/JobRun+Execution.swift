@@ -38,6 +38,7 @@ extension JobRun {
       group.addTask { await tellUploading(job.id) }
       if let tree { await end(tree, backend.commandServer, reason) }
     }
+    if Task.isCancelled { return }
     // Only now: until the reason is on record, the supervisor alone knows how the backend ended.
     await tree?.release()
     if case .ended(let end) = backend.processes { note(await end.clear()) }
@@ -106,7 +107,9 @@ extension JobRun {
       }
     }
     // What a backend leaves behind that has ended by itself gets no time.
-    note(await tree.stop(grace: hasEnded ? .zero : JobRun.grace))
+    do { note(try await tree.stopUnlessCancelled(grace: hasEnded ? .zero : JobRun.grace)) } catch {
+      slot.logger.warning("The backend of the job is still being ended; its supervisor goes on with that")
+    }
   }
 
   /// Passes over the results until the job stops; the last one begun is finished.

@@ -40,6 +40,7 @@ extension JobRun {
     let answer = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: !isFailure)
     // What failed may have been due to the registration.
     let isFreed = answer != nil && !isFailure
+    if Task.isCancelled { return }
     // A slot that leaves says so over the connection.
     if !isFreed, record.reason != .quit { await session.release(job: job.id) }
     await journal.update {

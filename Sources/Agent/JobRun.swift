@@ -54,6 +54,8 @@ struct JobRun: Sendable {
       // What is told may still have to be cleaned up.
       await run(past, found, journal)
     }
+    // A process that does not wait for the job leaves it to the next one, as it is on record.
+    if Task.isCancelled { return false }
     await journal.update { $0.finished.insert(Step.told) }
     let record = await journal.record
     // If others wait, the record of the next one replaces this one.
@@ -75,7 +77,9 @@ struct JobRun: Sendable {
       await decide(journal)
       await tellUploading(job.id)
     }
+    if Task.isCancelled { return }
     await report(job, uploader, journal)
+    if Task.isCancelled { return }
     slot.log.end()
     if !slot.settings.keepsPool {
       do { try await slot.pool.clean() } catch { slot.logger.error("The pool cannot be cleaned: \(error)") }
@@ -116,7 +120,7 @@ struct JobRun: Sendable {
   /// Why the job stops, as soon as that is decided, and on record; a run that is cancelled is quit.
   @discardableResult
   func decide(_ journal: JobJournal) async -> StopReason {
-    let reason = (try? await stop.wait()) ?? .quit
+    guard let reason = try? await stop.wait() else { return .quit }
     await journal.update { $0.reason = reason }
     return reason
   }

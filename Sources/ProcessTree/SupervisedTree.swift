@@ -106,13 +106,23 @@ public final class SupervisedTree: Sendable {
   /// Called while another call stops the tree, it waits for the same end, and can shorten the grace.
   /// - Returns: that all are gone, or who could not be killed within some seconds.
   public func stop(grace: Duration) async -> TreeEnd {
-    let milliseconds = min(max(grace / .milliseconds(1), 0), 86_400_000)
-    let answer = await uncancelled {
-      try? await Self.answer(
-        self.connection.ask("stop \(Int(milliseconds))"), limit: .milliseconds(milliseconds) + Self.patience)
-    }
+    let answer = await uncancelled { try? await self.askToStop(grace) }
     if let text = answer?.text, let end = TreeEnd(text) { return end }
     return await Leftovers.end(record)
+  }
+
+  /// Ends the tree as ``stop(grace:)`` does; but who is cancelled does not wait for the end, which the supervisor sees to
+  /// alone.
+  /// - Throws: `CancellationError`.
+  public func stopUnlessCancelled(grace: Duration) async throws -> TreeEnd {
+    if let text = try await askToStop(grace)?.text, let end = TreeEnd(text) { return end }
+    return await Leftovers.end(record)
+  }
+
+  private func askToStop(_ grace: Duration) async throws -> SupervisorConnection.Answer? {
+    let milliseconds = min(max(grace / .milliseconds(1), 0), 86_400_000)
+    return try await Self.answer(
+      connection.ask("stop \(Int(milliseconds))"), limit: .milliseconds(milliseconds) + Self.patience)
   }
 
   /// A lock that is the supervisor's as well, nil if it was started without.

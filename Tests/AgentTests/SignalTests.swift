@@ -95,16 +95,20 @@ struct SignalTests {
   func impatience() async throws {
     let scene = try await Scene()
     // It takes its time to end.
-    let job = try await scene.bench.schedule(#"{"termDelay":10000,"modules":[{"name":"a","steps":[{"hang":true}]}]}"#)
-    await scene.bench.job(job) { $0.state == .running }
+    let job = try await scene.bench.schedule(#"{"termDelay":5000,"modules":[{"name":"a","steps":[{"hang":true}]}]}"#)
+    await scene.bench.job(job) { $0.modules.first?.result == "running" }
     scene.agent.send(SIGTERM)
     await scene.bench.job(job) { $0.state == .uploading }
+    let start = ContinuousClock.now
     scene.agent.send(SIGINT)
     #expect(try await scene.agent.exit() == 0)
+    #expect(start.duration(to: .now) < .seconds(4), "less than the backend takes")
     #expect(await scene.bench.web.job(job)?.state != .done)
     // Who comes next ends what is left, and says how the job ended.
     let next = try AgentProcess(scene.bench, log: scene.log)
-    #expect(try await scene.bench.end(of: job).reason == "quit: worker has been stopped or restarted")
+    let reason = try await scene.bench.end(of: job).reason
+    let story = try scene.story
+    #expect(reason == "quit: worker has been stopped or restarted", "\(reason ?? "")\n\(story)")
     next.send(SIGTERM)
     #expect(try await next.exit() == 0)
     await scene.bench.web.stop()
