@@ -190,8 +190,7 @@ package actor Slot {
       case .grabJob(let job): await beforeJob() + [.grab(job, webUI: webUI)]
       case .grabJobs(let sequence): await beforeJob() + [.grabSequence(sequence, webUI: webUI)]
       case .command(let command, let job): [.command(command, job: job, webUI: webUI)]
-      case .incompatible: [.incompatible(webUI: webUI)]
-      case .info, .answer: []
+      case .incompatible, .info, .answer: []
       }
     case .session(let webUI, .disabled):
       tried.insert(webUI)

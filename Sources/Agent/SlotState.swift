@@ -9,7 +9,6 @@ package struct SlotState: Sendable, Hashable {
     case grab(JobInfo, webUI: Int)
     case grabSequence(JobSequence, webUI: Int)
     case command(JobCommand, job: Int64, webUI: Int)
-    case incompatible(webUI: Int)
     case disabled(webUI: Int)
     /// The web UI is about to hear that the job is over: from then on it may give the next one.
     case jobEnding
@@ -95,8 +94,6 @@ package struct SlotState: Sendable, Hashable {
     case .grab(let job, let webUI): return take(JobQueue(job), from: webUI)
     case .grabSequence(let sequence, let webUI): return take(JobQueue(sequence), from: webUI)
     case .command(let command, let job, let webUI): return obey(command, job, webUI)
-    case .incompatible(let webUI):
-      return [.warn("\(names[webUI]) needs another version of the worker: stopping")] + stop()
     case .disabled(let webUI):
       enabled.remove(webUI)
       if !hasWebUI { skipsRest = true }

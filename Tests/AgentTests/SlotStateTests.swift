@@ -135,10 +135,6 @@ struct SlotStateTests {
       steps: busy + [(.disabled(webUI: 0), []), (.disabled(webUI: 1), []), (.jobEnding, []), (ended, [.end])],
       phase: .ended),
     Story(
-      testDescription: "an incompatible web UI",
-      steps: [(.incompatible(webUI: 1), [.warn("b needs another version of the worker: stopping"), .end])],
-      phase: .ended),
-    Story(
       testDescription: "a chain, in which the web UI gives none meanwhile",
       steps: chained + [
         (.grab(job(2), webUI: 0), []),
