@@ -48,6 +48,8 @@ package struct LocalJob: Sendable, Hashable {
   package private(set) var namedFiles: Set<String> = []
   /// Files that have arrived, relative to the job's folder.
   package internal(set) var files: Set<String> = []
+  /// How often its end was told.
+  package internal(set) var timesEnded = 0
   /// Each status, in order.
   package private(set) var statuses: [JSON] = []
 

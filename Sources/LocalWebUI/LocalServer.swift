@@ -237,6 +237,7 @@ package actor LocalServer {
     if let worker = request.query("worker_id").flatMap({ Int64($0) }), worker != job.worker {
       return .json(["error": "the job is another worker's"], status: 400)
     }
+    _ = board.change(job.id) { $0.timesEnded += 1 }
     if job.state != .done { board.finish(job.id, result: request.query("result"), reason: request.query("reason")) }
     changed(job.id)
     if let worker = job.worker {
