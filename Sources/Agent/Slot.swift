@@ -258,7 +258,10 @@ package actor Slot {
         if isUrgent { await session.sendStatus() }
       }
     case .end:
-      for session in sessions { await session.quit() }
+      // One web UI that is silent does not keep the others waiting.
+      await withTaskGroup(of: Void.self) { group in
+        for session in sessions { group.addTask { await session.quit() } }
+      }
     }
   }
 

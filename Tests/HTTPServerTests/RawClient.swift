@@ -35,7 +35,10 @@ final class RawClient {
 
   func send(_ text: String) async throws { try await send(Array(text.utf8)) }
 
-  func send(_ bytes: [UInt8]) async throws { try await outbound.write(ByteBuffer(bytes: bytes)) }
+  /// A server that has closed meanwhile is no failure: what it said before is there to be read.
+  func send(_ bytes: [UInt8]) async throws {
+    do { try await outbound.write(ByteBuffer(bytes: bytes)) } catch ChannelError.ioOnClosedChannel {}
+  }
 
   /// Everything up to and including `mark`, or to the end of the connection.
   func read(through mark: String) async throws -> String {
