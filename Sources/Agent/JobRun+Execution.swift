@@ -136,6 +136,7 @@ extension JobRun {
       group.addTask {
         let limit = slot.settings.backendStartLimit
         guard await sleepsFor(limit), commandServerIsUp.value == nil else { return }
+        commandServerIsLate.open(with: ())
         slot.log.logger(.both).warning(
           """
           The backend's command server (\(server.url)) has not answered within BACKEND_START_LIMIT (\(limit)): the backend \

@@ -65,7 +65,8 @@ extension JobRun {
     guard let result = end.result, ["incomplete", "timeout_exceeded"].contains(result), let why = end.reason else {
       return nil
     }
-    let isSilent = reason == .timedOut(.execution) && commandServerIsUp.value == nil
+    let isSilent =
+      reason == .timedOut(.execution) && commandServerIsLate.value != nil && commandServerIsUp.value == nil
     return "This job is \(result): \(why)\(isSilent ? " (the backend's command server never answered)" : "")"
   }
 

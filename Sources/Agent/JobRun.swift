@@ -38,6 +38,8 @@ struct JobRun: Sendable {
   let place: StartPlace?
   /// Opened when the backend's command server has answered.
   let commandServerIsUp = Latch<Void>()
+  /// Opened when it has not within its limit. A process that has taken the job back at its end knows neither.
+  let commandServerIsLate = Latch<Void>()
   /// Called before the web UI hears that the job is over, and may give the next one.
   let isEnding: @Sendable () -> Void
 

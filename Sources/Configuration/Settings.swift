@@ -30,7 +30,7 @@ package struct Settings: Sendable, Hashable {
   package var statusInterval: ClosedRange<Duration>
   /// Wait between attempts to register.
   package var connectInterval: Duration
-  /// How often a job is accepted before it is given up, where others wait.
+  /// How often a web UI is told that a job is accepted, if there is no connection, before the job is given up.
   package var acceptAttempts: Int
   /// Ends when the assigned jobs are done.
   package var terminatesAfterJobs: Bool
