@@ -26,14 +26,16 @@ struct CachedFiles: Sendable {
   private let folder: FilePath
   private let service: CacheService
   private let notes: Logger
+  private let waits: SetupWaits
 
-  init(_ cache: Settings.Cache, slot: SlotContext, webUI: Settings.WebUI, job: Int64) {
+  init(_ cache: Settings.Cache, slot: SlotContext, webUI: Settings.WebUI, job: Int64, waits: SetupWaits) {
     self.slot = slot
     self.webUI = webUI
     self.job = job
     width = cache.workers
     folder = cache.directory.appending(webUI.address.baseHost)
     notes = slot.log.logger(.test)
+    self.waits = waits
     service = CacheService(cache, http: slot.http, logger: notes, clock: slot.clock)
   }
 
@@ -48,7 +50,9 @@ struct CachedFiles: Sendable {
 
   private func fetchTests(for variables: JobVariables) async throws -> FilePath? {
     guard let source = webUI.testPoolServer, !TestCode.isElsewhere(variables) else { return nil }
-    return try await service.fetchTests(from: source, into: folder)
+    return try await waits.wait(for: "syncing tests from \(source)") {
+      try await service.fetchTests(from: source, into: folder)
+    }
   }
 
   /// Lets the service bring the assets, some at a time, and returns those that are there.
@@ -77,8 +81,9 @@ struct CachedFiles: Sendable {
   private typealias Arrival = (file: File, failure: SetupFailure?)
 
   private func fetch(_ file: File) async throws -> Arrival {
-    let report = try await service.fetch(
-      .asset(job: job, type: file.type, name: file.name, webUI: webUI.address.entry))
+    let report = try await waits.wait(for: "downloading \(file.type)/\(file.name)") {
+      try await service.fetch(.asset(job: job, type: file.type, name: file.name, webUI: webUI.address.entry))
+    }
     let output = report.output.isEmpty ? "" : ":\n\(report.output.loggable)"
     notes.info("Download of \(file.name) processed\(output)")
     let path = folder.appending(file.name)

@@ -54,7 +54,8 @@ extension JobRun {
 
   /// Sets the job up, within its limit. Nil if the job was stopped instead.
   private func setUp(_ grabbed: JobInfo) async -> PreparedJob? {
-    let setup = JobSetup(slot: slot, webUI: webUI, workerID: workerID)
+    let waits = SetupWaits()
+    let setup = JobSetup(slot: slot, webUI: webUI, workerID: workerID, waits: waits)
     let limit = JobLimits(grabbed, settings: slot.settings).setup
     return await withTaskGroup(of: PreparedJob?.self) { group in
       group.addTask {
@@ -82,7 +83,13 @@ extension JobRun {
         return nil
       }
       group.addTask {
-        while await sleepsFor(.seconds(5)) { await post(.setup(workerID: workerID), job: grabbed.id, tries: 1) }
+        var before: String?
+        while await sleepsFor(JobRun.setupPeriod) {
+          let wait = waits.text
+          if let wait, wait != before { slot.logger.info("setup: \(wait)") }
+          before = wait
+          await post(.setup(workerID: workerID, waitingFor: wait), job: grabbed.id, tries: 1)
+        }
         return nil
       }
       var prepared: PreparedJob?

@@ -20,6 +20,8 @@ struct JobRun: Sendable {
   static let grace = Duration.seconds(30)
   /// From the end of one pass over the results to the next.
   static let period = Duration.seconds(10)
+  /// From one word about a set-up that takes its time to the next.
+  static let setupPeriod = Duration.seconds(5)
 
   let slot: SlotContext
   /// Of the web UI that gave the job.

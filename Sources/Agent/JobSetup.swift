@@ -21,6 +21,7 @@ struct JobSetup: Sendable {
   let slot: SlotContext
   let webUI: Settings.WebUI
   let workerID: Int64
+  let waits: SetupWaits
 
   private var folders: FolderCheck { FolderCheck(paths: slot.settings.paths, lane: slot.shareLane) }
 
@@ -58,15 +59,16 @@ struct JobSetup: Sendable {
     try await pool.makeTemporaryDirectory()
     var place = Isotovideo.Folders(
       pool: pool.path, share: share, tests: folders.testRoots[0], cache: slot.settings.cache?.directory)
-    await runHook(Isotovideo.environment(for: variables, folders: place, base: slot.environment))
+    let environment = Isotovideo.environment(for: variables, folders: place, base: slot.environment)
+    await waits.wait(for: "running SYNC_ASSETS_HOOK") { await runHook(environment) }
     (variables, place.tests) = try await link(variables, share: share, job: job.id)
     try await pool.write("vars.json", JSON.object(variables.values).bytes)
 
     let url = "http://localhost:\(slot.settings.qemuPort + 1)/\(job.setting("JOBTOKEN") ?? "")"
     job.json["URL"] = .string(url)
-    let (ready, folders, isotovideo, environment) = (variables, place, slot.isotovideo, slot.environment)
+    let (ready, folders, isotovideo, base) = (variables, place, slot.isotovideo, slot.environment)
     let command = try await pool.lane.run {
-      try isotovideo.command(for: ready, folders: folders, environment: environment)
+      try isotovideo.command(for: ready, folders: folders, environment: base)
     }
     return Backend(command: command, commandServer: CommandServer(url: url, http: slot.http))
   }
@@ -111,7 +113,7 @@ struct JobSetup: Sendable {
     let (pool, factory) = (slot.pool.path, share.appending("factory"))
     var cached: CachedFiles.Found?
     if let cache = slot.settings.cache {
-      cached = try await CachedFiles(cache, slot: slot, webUI: webUI, job: job).fetch(for: before)
+      cached = try await CachedFiles(cache, slot: slot, webUI: webUI, job: job, waits: waits).fetch(for: before)
     }
     let found = cached
     let withAssets = try await read(share, inCache: found?.folder) {
@@ -143,7 +145,9 @@ struct JobSetup: Sendable {
     _ share: FilePath, inCache folder: FilePath?, _ body: @escaping @Sendable () throws -> Value
   ) async throws -> Value {
     do {
-      return try await (folder == nil ? slot.shareLane : slot.cacheLane).run(limit: JobSetup.linkLimit, body)
+      return try await waits.wait(for: "reading from \(folder ?? share)") {
+        try await (folder == nil ? slot.shareLane : slot.cacheLane).run(limit: JobSetup.linkLimit, body)
+      }
     } catch let hanging as IOLane.TimedOut {
       guard let folder else { throw SetupFailure(.setup, "The share \(share) does not answer: \(hanging)") }
       throw SetupFailure(.cache, "The cache \(folder) does not answer: \(hanging)")

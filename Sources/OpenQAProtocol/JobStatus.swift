@@ -2,8 +2,9 @@ package import Support
 
 /// The body of `POST jobs/ID/status` (protocol §6).
 package enum JobStatus: Sendable, Hashable {
-  /// Still setting up: keeps the web UI from thinking the worker dead.
-  case setup(workerID: Int64)
+  /// Still setting up: keeps the web UI from thinking the worker dead. What is waited for goes with it for whoever looks at
+  /// what comes in; web UIs take no notice of that.
+  case setup(workerID: Int64, waitingFor: String? = nil)
   /// Stopping began: the job's state becomes uploading.
   case uploading(workerID: Int64)
   case results(Results)
@@ -34,7 +35,10 @@ package enum JobStatus: Sendable, Hashable {
   package var body: [UInt8] {
     var output = Array(#"{"status":"#.utf8)
     switch self {
-    case .setup(let id): JSON.object(["setup": 1, "worker_id": .integer(id)]).write(to: &output)
+    case .setup(let id, let wait):
+      var json: JSON = ["setup": 1, "worker_id": .integer(id)]
+      json["setup_progress"] = wait.map { .string($0) }
+      json.write(to: &output)
     case .uploading(let id): JSON.object(["uploading": 1, "worker_id": .integer(id)]).write(to: &output)
     case .results(let results): results.write(to: &output)
     }

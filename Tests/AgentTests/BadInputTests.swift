@@ -280,7 +280,7 @@ struct BadInputTests {
     }
   }
 
-  @Test("the hook ends with its job")
+  @Test("what a set-up waits for is in the log and in its status; the hook ends with its job")
   func cancelledHook() async throws {
     let bench = try await Workbench(
       workers: "SYNC_ASSETS_HOOK = sleep 1000 & echo $! > \"$OPENQA_SHAREDIR/pid\"; echo hooked $! >&2; wait")
@@ -290,7 +290,12 @@ struct BadInputTests {
       for await event in bench.web.events {
         if case .message(let message, _) = event, message["type"] == "accepted" { break }
       }
-      while try Files.read(file)?.last != UInt8(ascii: "\n") { await Task.yield() }
+      _ = try await bench.log.line(with: "setup: running SYNC_ASSETS_HOOK")
+      for await event in bench.web.events {
+        guard case .changed(let job) = event, let status = job.statuses.last else { continue }
+        #expect(status["setup"] == 1 && status["setup_progress"] == "running SYNC_ASSETS_HOOK", "\(status)")
+        break
+      }
       await bench.web.send(.cancel, for: id)
       #expect(try await bench.end(of: id).result == "user_cancelled")
       #expect(try bench.arrived(id, "worker-log.txt")?.contains("SYNC_ASSETS_HOOK was stopped with its job") == true)

@@ -133,6 +133,8 @@ struct RecordedMessagesTests {
   @Test("statuses of the job")
   func jobStatus() throws {
     #expect(try JSON(parsing: JobStatus.setup(workerID: 1).body) == Self.json("status-setup"))
+    let waiting = try JSON(parsing: JobStatus.setup(workerID: 1, waitingFor: "downloading hdd/a").body)
+    #expect(waiting == ["status": ["setup": 1, "worker_id": 1, "setup_progress": "downloading hdd/a"]])
     #expect(try JSON(parsing: JobStatus.uploading(workerID: 1).body) == Self.json("status-uploading"))
     for name in ["status-running-first", "status-running", "status-final"] {
       let recorded = try Self.json(name)

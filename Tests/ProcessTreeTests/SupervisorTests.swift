@@ -196,4 +196,32 @@ struct SupervisorTests {
     #expect(try await bench.left() == [])
     guard case .none = try await Supervisor.find(in: bench.folder) else { throw Unexpected("something was left") }
   }
+
+  @Test(
+    "a disk that is full: before the start nothing is left, after it the exit is told and the tree ended",
+    .enabled(if: Mount.isAllowed, "this process may not mount: it is not root's"), arguments: [true, false])
+  func fullDisk(isBefore: Bool) async throws {
+    try Files.makeDirectory(bench.folder)
+    let mount = try Mount(on: bench.folder, size: 1 << 20)
+    let filling = bench.folder.appending("filling")
+    func fill() {
+      #expect(throws: FileError.self) { try Files.append([UInt8](repeating: 0, count: 2 << 20), to: filling) }
+    }
+    if isBefore {
+      fill()
+      do {
+        _ = try await bench.start("sleep 1000")
+        Issue.record("it cannot be started")
+      } catch { #expect("\(error)".contains("No space left on device"), "\(error)") }
+    } else {
+      let tree = try await bench.start("setsid sleep 1000 & sleep 1000")
+      fill()
+      #expect(await tree.stop(grace: .zero) == .gone)
+      #expect(try await tree.exit() == .signal(15))
+      await tree.release()
+    }
+    #expect(try Files.names(in: bench.folder) == ["filling"])
+    #expect(try await bench.left() == [])
+    withExtendedLifetime(mount) {}
+  }
 }

@@ -263,7 +263,7 @@ struct AssetUploaderTests {
 
   @Test(
     "a large asset needs no more memory than two chunks", .timeLimit(.minutes(5)),
-    .disabled(if: getenv("SANITIZER") != nil, "a sanitizer's own memory would be counted, too"))
+    .disabled(if: isSanitized, "a sanitizer's own memory would be counted, too"))
   func memory() async throws {
     let folder = try TemporaryFolder()
     let path = folder.path.appending("assets_public/sparse.img")

@@ -19,7 +19,7 @@ struct FaultMatrixTests {
     case let text?: return FaultCell.all.filter { $0.id.contains(text) }
     case nil:
       // With a sanitizer everything takes its time.
-      return FaultCell.sample(environment.keys.contains { $0.hasSuffix("SAN_OPTIONS") } ? 40 : 200)
+      return FaultCell.sample(isSanitized ? 40 : 200)
     }
   }
 
@@ -42,7 +42,7 @@ struct FaultMatrixTests {
   func matrix() async throws {
     let cells = Self.cells
     let start = ContinuousClock.now
-    let width = Self.environment["FAULT_MATRIX_JOBS"].flatMap { Int($0) } ?? 6
+    let width = Self.environment["FAULT_MATRIX_JOBS"].flatMap { Int($0) } ?? (isSanitized ? 3 : 6)
     var results: [FaultCell: CellResult] = [:]
     await withTaskGroup(of: (FaultCell, CellResult).self) { group in
       var waiting = cells[...]
