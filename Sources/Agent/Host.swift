@@ -15,6 +15,7 @@ package struct Host: Sendable {
   private let output: LogOutput
   private let heartbeat: Heartbeat
   private let report: ServiceReport?
+  private let recheck: RecheckIntervals
 
   /// Puts the slots together.
   /// - Parameters:
@@ -29,6 +30,7 @@ package struct Host: Sendable {
     shareLane: IOLane? = nil, recheck: RecheckIntervals = RecheckIntervals()
   ) async throws {
     self.output = output
+    self.recheck = recheck
     // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
     let pools = try settings.map { try Pool($0.pool) }
     async let versions = Host.interfaceVersions(of: settings, pools: pools, environment: environment)
@@ -177,7 +179,7 @@ package struct Host: Sendable {
       }
       for (slot, feed) in zip(slots, feeds) { group.addTask { await slot.run(feed.stream) } }
       group.addTask {
-        await Host.giveBackPages()
+        await Host.giveBackPages(recheck)
         return nil
       }
       var ends: [Slot.End] = []
@@ -191,11 +193,14 @@ package struct Host: Sendable {
     }
   }
 
-  /// Most of the program is needed at its start alone: when that is over, its memory is there for the tests.
-  private static func giveBackPages() async {
+  /// Most of the program is needed at its start alone: when that is over, its memory is there for the tests. Whatever a
+  /// slot does now and then looks for parts of the program the first time it does it.
+  private static func giveBackPages(_ recheck: RecheckIntervals) async {
     do {
-      try await Task.sleep(for: .seconds(5))
-      try await IOLane(name: "pages").run { ProgramPages.giveBack() }
+      for wait in [.seconds(5), recheck.regular] {
+        try await Task.sleep(for: wait)
+        try await IOLane(name: "pages").run { ProgramPages.giveBack() }
+      }
     } catch {
       // The host has ended before.
     }

@@ -60,7 +60,10 @@ struct BadHostTests {
     withExtendedLifetime(mount) {}
   }
 
-  @Test("the disk is full in mid-job: what is there arrives, and the job has a result", arguments: [true, false])
+  // ThreadSanitizer itself writes to TMPDIR, which is in the pool, when a program starts, and dies if it cannot.
+  @Test(
+    "the disk is full in mid-job: what is there arrives, and the job has a result",
+    arguments: isSanitized ? [false] : [true, false])
   func fullInJob(isBeforeResults: Bool) async throws {
     let bench = try await Workbench()
     try Files.makeDirectory(bench.pool)

@@ -108,10 +108,20 @@ class Worker:
                     return float(at) - ended
         sys.exit(f"job {job} ended without 'uploading'")
 
+    def is_at_home(self, pid):
+        """Whether a process is in the slot's pool."""
+        try:
+            return os.readlink(f"/proc/{pid}/cwd").endswith(f"/pool/{self.number}")
+        except OSError:
+            return False
+
     def backend(self, deadline):
         """The process id of the job's backend, when it runs."""
         while time.monotonic() < deadline:
-            for pid in self.tree()[1:]:
+            # Not below the agent: a job's processes outlive it.
+            for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+                if not self.is_at_home(pid):
+                    continue
                 arguments = read(f"/proc/{pid}/cmdline").split("\0")
                 if any(os.path.basename(argument) == "isotovideo" for argument in arguments[:2]):
                     if "--version" not in arguments:
