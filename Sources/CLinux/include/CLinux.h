@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/types.h>
 
 // The Linux calls that Swift cannot import: variadic ones, and those that glibc hides behind feature macros.
