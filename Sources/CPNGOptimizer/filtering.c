@@ -20,7 +20,7 @@ static void filter_row(
       for (size_t i = 0; i < first; i++) out[i] = row[i] - (above[i] >> 1);
       for (size_t i = first; i < size; i++) out[i] = (uint8_t)(row[i] - ((row[i - pixel] + above[i]) >> 1));
       break;
-    case 4:
+    default:
       for (size_t i = 0; i < first; i++) out[i] = row[i] - above[i];
       for (size_t i = first; i < size; i++) {
         // Distances of the estimate left + above - corner from the three; 16 bits, so that many are done at once.
@@ -33,8 +33,6 @@ static void filter_row(
         int16_t distance = from_top < from_left ? from_top : from_left;
         out[i] = (uint8_t)(row[i] - (from_corner < distance ? corner : nearer));
       }
-      break;
-    default: memcpy(out, row, size);
   }
 }
 
@@ -71,7 +69,8 @@ void filter_rows(cpng_optimizer *optimizer, const struct format *format, uint32_
       continue;
     }
     float most = -1;
-    for (uint8_t filter = 0; filter < 5; filter++) {
+    // Leaving single rows as they are gains nothing.
+    for (uint8_t filter = 1; filter < 5; filter++) {
       filter_row(filter, row, above, next, size, pixel);
       float found = order(optimizer, next, size);
       if (found <= most) continue;

@@ -4,9 +4,9 @@
 
 #include "optimizer.h"
 
-/// Filters are tried on this many bands of this many rows, with this level of libdeflate; an image of no more rows is tried
-/// as a whole.
-enum { BANDS = 4, BAND_ROWS = 48, PROBE_LEVEL = 6 };
+/// Whether to filter is tried on this many bands of this many rows, with this level of libdeflate; an image of no more rows
+/// is tried as a whole. More rows or a higher level make no difference that is worth their time.
+enum { BANDS = 8, BAND_ROWS = 24, PROBE_LEVEL = 3 };
 /// A buffer that was needed for an unusually large image is not kept.
 #define KEPT_ROOM ((size_t)16 << 20)
 
@@ -73,6 +73,8 @@ static size_t encode(
   cpng_optimizer *optimizer, const struct format *format, int level, uint8_t *out, size_t limit) {
   size_t size = rows_size(format);
   const uint8_t *rows = optimizer->rows.bytes;
+  // So few bytes that higher levels take no time.
+  if (format->bit_depth < 8) level = level < 9 ? 9 : level == 10 ? 11 : level;
   if (format->colour_type == PALETTE || format->bit_depth < 8) return compress(optimizer, level, rows, size, out, limit);
 
   size_t row = row_size(format);
