@@ -60,6 +60,12 @@ let package = Package(
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CWebSockets", pkgConfig: "libwebsockets", providers: [.apt(["libwebsockets-dev"])]),
+    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    // Compresses better than zlib in less time; libpng can do with zlib only.
+    .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+    .target(
+      name: "CPNGOptimizer", dependencies: ["CDeflate", "CPNG"],
+      linkerSettings: [.linkedLibrary("png"), .linkedLibrary("deflate"), .linkedLibrary("m")]),
     .target(name: "CLinux"),
     // The parent of a job's processes: a program of its own, so that it outlives the agent.
     .executableTarget(name: "job-supervisor", linkerSettings: cProgram),
@@ -67,6 +73,7 @@ let package = Package(
     // Floor 1: generic. Support is its ground; the others know only Support.
     library("Support", ["CCrypto", "CLinux", systemPackage]),
     library("HTTPServer", ["Support", nioCore, nioHTTP1, nioPosix, nioWebSocket]),
+    library("PNGOptimizer", ["CPNGOptimizer", "Support", systemPackage]),
     library("ProcessTree", ["Support", "CLinux", subprocess, systemPackage]),
     library("Transport", ["Support", "CCurl", "CWebSockets", systemPackage]),
 

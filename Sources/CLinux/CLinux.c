@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,11 @@ void clinux_set_thread_name(const char *name) {
   prctl(PR_SET_NAME, kept, 0, 0, 0);
 }
 
-void clinux_add_niceness(int increment) { (void)!nice(increment); }
+void clinux_give_way(int increment) {
+  (void)!nice(increment);
+  // Of the calling thread, since 0 is no process but who calls.
+  sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
+}
 
 int clinux_lock_file(int descriptor, bool waits) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

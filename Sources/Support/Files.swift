@@ -42,6 +42,8 @@ public enum Files {
     public var modified: [Int]
     /// The device and inode that the name stands for.
     public var identity: [UInt64]
+    /// Who may do what with it.
+    public var permissions: FilePermissions
   }
 
   /// The status of what `path` names, or nil if it names nothing.
@@ -254,6 +256,7 @@ extension Files.Status {
     size = Int64(raw.st_size)
     modified = [raw.st_mtim.tv_sec, raw.st_mtim.tv_nsec]
     identity = [UInt64(raw.st_dev), UInt64(raw.st_ino)]
+    permissions = FilePermissions(rawValue: raw.st_mode & 0o7777)
   }
 }
 

@@ -7,7 +7,8 @@ public enum ServiceThread {
   /// Starts a detached thread that runs `body` to its end.
   /// - Parameters:
   ///   - name: shown by `top -H` and debuggers; the kernel keeps its first 15 bytes.
-  ///   - niceness: added to the thread's nice value; 0 leaves it alone.
+  ///   - niceness: added to the thread's nice value; 0 leaves it alone. A thread that gives way is also scheduled as one
+  ///     that computes for long: it interrupts nobody when it wakes up.
   /// - Throws: ``ServiceThread/CannotStart`` when the system has no thread left to give.
   public static func start(name: String, niceness: Int32 = 0, _ body: @escaping @Sendable () -> Void) throws {
     let start = Unmanaged.passRetained(Start(name: name, niceness: niceness, body: body))
@@ -18,7 +19,7 @@ public enum ServiceThread {
         guard let argument else { return nil }
         let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
         clinux_set_thread_name(start.name)
-        if start.niceness != 0 { clinux_add_niceness(start.niceness) }
+        if start.niceness != 0 { clinux_give_way(start.niceness) }
         start.body()
         return nil
       }, start.toOpaque())

@@ -10,8 +10,9 @@
 /// Names the calling thread; the kernel keeps the first 15 bytes.
 void clinux_set_thread_name(const char *name);
 
-/// Adds to the calling thread's nice value (on Linux it belongs to the thread).
-void clinux_add_niceness(int increment);
+/// Adds to the calling thread's nice value (on Linux it belongs to the thread) and schedules it as one that computes for
+/// long (SCHED_BATCH).
+void clinux_give_way(int increment);
 
 /// Runs another program in this process's place, with this environment: no descriptor but 0 to 2 reaches it, no signal is
 /// ignored or blocked. Returns an errno value if that cannot be done; signals have their default effects then.
