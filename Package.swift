@@ -88,7 +88,12 @@ let package = Package(
     library("AssetCache", ["Configuration", "OpenQAProtocol", "Support", "Transport", logging, systemPackage]),
     library("CommandServerClient", ["OpenQAProtocol", "Support", "Transport"]),
     library("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", logging, systemPackage]),
-    library("Upload", ["OpenQAProtocol", "Support", "Transport", "WebUIClient", logging, systemPackage]),
+    library(
+      "Upload",
+      [
+        "OpenQAProtocol", "PNGOptimizer", "ProcessTree", "Support", "Transport", "WebUIClient", logging, systemPackage,
+      ]
+    ),
     library("WebUISession", ["Configuration", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging]),
 
     // Floor 5: jobs, slots, the host.
@@ -106,7 +111,8 @@ let package = Package(
     .executableTarget(
       name: "worker-agent",
       dependencies: [
-        "Agent", "Configuration", "LocalWebUI", "Support", argumentParser, logging, systemPackage, unixSignals,
+        "Agent", "Configuration", "LocalWebUI", "Support", "Upload", argumentParser, logging, systemPackage,
+        unixSignals,
       ],
       // The demo has its test distribution and its guest in itself, so that the program is one file.
       resources: [.embedInCode("DemoFiles")],

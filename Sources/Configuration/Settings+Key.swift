@@ -15,6 +15,11 @@ extension Settings {
     case localUpload = "LOCAL_UPLOAD"
     case uploadChunkSize = "UPLOAD_CHUNK_SIZE"
     case uploadTries = "UPLOAD_RETRIES"
+    case uploadConcurrency = "UPLOAD_CONCURRENCY"
+    case uploadHold = "UPLOAD_HOLD"
+    case archiveDirectory = "ARCHIVE_DIR"
+    case archiveLimit = "ARCHIVE_LIMIT_GB"
+    case archiveAge = "ARCHIVE_DAYS"
     case retries = "RETRIES"
     case retryDelay = "RETRY_DELAY"
     case retryDelayIfBusy = "RETRY_DELAY_IF_WEBUI_BUSY"
@@ -76,6 +81,10 @@ extension Settings {
       case .localUpload: "1"
       case .uploadChunkSize: "10000000"
       case .uploadTries: "10"
+      case .uploadConcurrency: "4"
+      case .uploadHold: "3600"
+      case .archiveLimit: "1"
+      case .archiveAge: "14"
       case .retries: "60"
       case .retryDelay: "5"
       case .retryDelayIfBusy: "60"
@@ -103,7 +112,7 @@ extension Settings {
       case .loadAverageFile: "/proc/loadavg"
       case .virtualSwitchService: "org.opensuse.os_autoinst.switch"
       case .workerClass, .workerHostname, .architecture, .logDirectory, .cacheDirectory, .cacheMinimumFree,
-        .packagesCommand, .lockName, .parallelOneHostOnly, .ipmiHostname, .ipmiUser, .ipmiPassword, .logFile,
+        .archiveDirectory, .packagesCommand, .lockName, .parallelOneHostOnly, .ipmiHostname, .ipmiUser, .ipmiPassword, .logFile,
         .cgroupSlice:
         nil
       }

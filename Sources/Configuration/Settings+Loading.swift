@@ -53,6 +53,7 @@ extension Settings {
     paths = Paths(project: (reader.path(.baseDirectory) ?? "/var/lib").appending("openqa"))
     cache = Cache(&reader)
     upload = Upload(&reader)
+    archive = Archive(&reader, pools: paths.project.appending("pool"))
     let retry = Retry(&reader)
     self.retry = retry
     let bounds = 1.0...86400
@@ -109,6 +110,16 @@ extension Settings.Upload {
     chunkSize = reader.count(.uploadChunkSize)
     tries = reader.count(.uploadTries)
     delay = reader.seconds(.uploadDelay)
+    concurrency = reader.count(.uploadConcurrency, in: 1...64)
+    hold = reader.seconds(.uploadHold)
+  }
+}
+
+extension Settings.Archive {
+  fileprivate init(_ reader: inout SettingsReader, pools: FilePath) {
+    directory = reader.path(.archiveDirectory) ?? pools.appending("archive")
+    limit = Int64(reader.number(.archiveLimit, in: 0...1e6) * Double(1 << 30))
+    maximumAge = .seconds(reader.number(.archiveAge, in: 0...1e5) * 86400)
   }
 }
 

@@ -107,7 +107,7 @@ extension Settings {
     }
   }
 
-  /// How assets go to a web UI (protocol §8).
+  /// How files go to a web UI (protocol §6 to §8).
   package struct Upload: Sendable, Hashable {
     /// A web UI on this host gets a path instead of the content.
     package var isLocal: Bool
@@ -117,6 +117,10 @@ extension Settings {
     package var tries: Int
     /// Wait after the first failed try.
     package var delay: Duration
+    /// Files that go to one web UI at a time, from all slots of the host.
+    package var concurrency = 4
+    /// How long the results of a job that has ended wait for a web UI that is away.
+    package var hold = Duration.seconds(3600)
 
     package init(isLocal: Bool = true, chunkSize: Int = 10_000_000, tries: Int = 10, delay: Duration = .seconds(5)) {
       self.isLocal = isLocal
@@ -124,6 +128,14 @@ extension Settings {
       self.tries = tries
       self.delay = delay
     }
+  }
+
+  /// Where results are kept that no web UI has taken.
+  package struct Archive: Sendable, Hashable {
+    package var directory: FilePath
+    /// Bytes; 0 keeps nothing.
+    package var limit: Int64
+    package var maximumAge: Duration
   }
 
   /// The throttle of job starts on this host (protocol §4).

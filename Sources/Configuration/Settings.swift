@@ -25,6 +25,7 @@ package struct Settings: Sendable, Hashable {
   /// Nil without CACHEDIRECTORY: assets and tests come from the share.
   package var cache: Cache?
   package var upload: Upload
+  package var archive: Archive
   package var retry: Retry
   /// The period of worker_status is random in between.
   package var statusInterval: ClosedRange<Duration>

@@ -8,10 +8,10 @@ public import SystemPackage
 /// should do so for a limited time and then take the image as it is.
 public final class ImageWorkers: Sendable {
   private struct Work: Sendable {
-    let file: FilePath
     let level: PNGLevel?
-    let outcome = Latch<Result<ImageOptimizer.Outcome, PNGError>>()
-    let cancelled = Latch<Void>()
+    let cancelled: Latch<Void>
+    /// Does it on a worker's thread.
+    let perform: @Sendable (ImageOptimizer, PNGLevel) -> Void
   }
 
   private struct State {
@@ -53,19 +53,45 @@ public final class ImageWorkers: Sendable {
   /// - Returns: `.kept(.busy)`, at once, when too many wait.
   /// - Throws: ``PNGError`` or `CancellationError`.
   public func optimize(_ file: FilePath, level: PNGLevel? = nil) async throws -> ImageOptimizer.Outcome {
-    let work = Work(file: file, level: level)
+    try await perform(level, busy: .kept(.busy)) { (optimizer, level, isUnwanted) throws(PNGError) in
+      try optimizer.optimize(file, level: level, isUnwanted: isUnwanted)
+    }
+  }
+
+  /// Compresses the content of a file, which stays as it is, when its turn has come.
+  ///
+  /// A caller whose task is cancelled is freed at once.
+  /// - Parameter level: nil for one that the backlog decides on, when its turn has come.
+  /// - Returns: `.kept(.busy)`, at once, when too many wait.
+  /// - Throws: ``PNGDefect`` or `CancellationError`.
+  public func compress(_ content: [UInt8], level: PNGLevel? = nil) async throws -> ImageOptimizer.Compressed {
+    try await perform(level, busy: .kept(.busy)) { (optimizer, level, _) throws(PNGDefect) in
+      try optimizer.compress(content, level: level)
+    }
+  }
+
+  private func perform<Value: Sendable, Failure: Error>(
+    _ level: PNGLevel?, busy: Value,
+    _ body: @escaping @Sendable (ImageOptimizer, PNGLevel, _ isUnwanted: () -> Bool) throws(Failure) -> Value
+  ) async throws -> Value {
+    let outcome = Latch<Result<Value, Failure>>()
+    let cancelled = Latch<Void>()
+    let work = Work(level: level, cancelled: cancelled) { optimizer, level in
+      outcome.open(
+        with: Result { () throws(Failure) in try body(optimizer, level) { cancelled.value != nil } })
+    }
     queue.change { state in
       if state.waiting.count < capacity {
         state.waiting.append(work)
       } else {
-        work.outcome.open(with: .success(.kept(.busy)))
+        outcome.open(with: .success(busy))
       }
     }
     return try await withTaskCancellationHandler {
-      try await work.outcome.wait().get()
+      try await outcome.wait().get()
     } onCancel: {
-      work.cancelled.open(with: ())
-      queue.change { $0.waiting.removeAll { $0.cancelled === work.cancelled } }
+      cancelled.open(with: ())
+      queue.change { $0.waiting.removeAll { $0.cancelled === cancelled } }
     }
   }
 
@@ -75,10 +101,7 @@ public final class ImageWorkers: Sendable {
     while let (work, waiting) = next(in: queue) {
       let level = work.level ?? .forBacklog(waiting, threads: threads)
       let current = optimizer ?? ImageOptimizer()
-      work.outcome.open(
-        with: Result { () throws(PNGError) in
-          try current.optimize(work.file, level: level) { work.cancelled.value != nil }
-        })
+      work.perform(current, level)
       queue.change { $0.running -= 1 }
       optimizer = queue.read { $0.waiting.isEmpty } ? nil : current
     }

@@ -10,8 +10,11 @@ public enum Timestamp {
   }
 
   /// `2026-11-20 21:11:08`, UTC.
-  public static func utc() -> String {
-    var now = time(nil)
+  public static func utc() -> String { utc(seconds: time(nil)) }
+
+  /// The same for a time in seconds since 1970.
+  public static func utc(seconds: Int) -> String {
+    var now = seconds
     var parts = tm()
     gmtime_r(&now, &parts)
     return date(parts, separator: " ")

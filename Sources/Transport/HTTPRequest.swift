@@ -27,6 +27,9 @@ public struct HTTPRequest: Sendable {
     public var inactivity: Duration
     /// From the call to the end of the answer, waiting for a free connection included; `nil` is no limit.
     public var total: Duration?
+    /// Bytes of the body a second, below which it is too slow: ``total`` grows by what a body takes at this rate; 0 for no
+    /// such growth.
+    public var slowest = 0
     /// Size of the answer's body in bytes.
     public var responseBytes: Int
 

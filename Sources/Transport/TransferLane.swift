@@ -76,11 +76,17 @@ final class TransferOrder: Sendable {
   }
 
   /// When the answer must be complete.
-  var deadline: ContinuousClock.Instant? { request.limits.total.map { placed + $0 } }
+  var deadline: ContinuousClock.Instant? { total.map { placed + $0 } }
+
+  /// From the call to the end of the answer.
+  private var total: Duration? {
+    guard let body, request.limits.slowest > 0 else { return request.limits.total }
+    return request.limits.total.map { $0 + .milliseconds(body.length / request.limits.slowest * 1000) }
+  }
 
   /// The error when the answer is not complete by then.
   var overdue: TransportError {
-    TransportError(.timedOut, "\(endpoint.description): no complete answer within \(request.limits.total ?? .zero)")
+    TransportError(.timedOut, "\(endpoint.description): no complete answer within \(total ?? .zero)")
   }
 
   /// The error when the client ends first.

@@ -21,11 +21,14 @@ package struct Artefact: Sendable, Hashable {
   /// What the web UI calls it.
   package var name: String
   package var path: FilePath
+  /// What is sent in the place of the file's content; nil for just that.
+  package var content: [UInt8]?
 
-  package init(_ kind: Kind, name: String, path: FilePath) {
+  package init(_ kind: Kind, name: String, path: FilePath, content: [UInt8]? = nil) {
     self.kind = kind
     self.name = name
     self.path = path
+    self.content = content
   }
 
   /// The call that uploads it.
@@ -42,7 +45,7 @@ package struct Artefact: Sendable, Hashable {
       case .log: []
       }
     call.body = .multipart(
-      [MultipartPart(name: "file", filename: name, content: .file(path))]
+      [MultipartPart(name: "file", filename: name, content: content.map { .bytes($0) } ?? .file(path))]
         + fields.map { MultipartPart(name: $0.name, content: .bytes(Array($0.value.utf8))) })
     return call
   }

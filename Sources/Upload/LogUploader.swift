@@ -27,20 +27,46 @@ package struct LogUploader: Sendable {
     self.logger = logger
   }
 
-  /// Uploads every log there is, one after the other.
+  /// Files that are handled at a time; how many of them are sent, the web UI's `UploadBudget` says.
+  private static let width = 8
+  /// What tells how the upload goes: sent when the rest has arrived.
+  private static let ownLogs: Set<String> = ["autoinst-log.txt", "worker-log.txt"]
+
+  /// Uploads every log there is, several at a time. After a failure no other is begun.
   /// - Parameters:
   ///   - assets: what brings the job's assets, between the test's own logs and the others, which tell how that went.
   ///   - sayLastWords: writes what the test's log is to end with.
   /// - Throws: the `WebUIError` of the first that cannot be delivered; ``UploadError`` of `assets`, after the logs;
   ///   `FileError`, `IOLane.TimedOut` for a pool that cannot be read; `CancellationError`.
-  package func upload(assets: AssetUploader? = nil, sayLastWords: @Sendable () -> Void = {}) async throws {
+  package func upload(assets: AssetUploader? = nil, sayLastWords: @escaping @Sendable () -> Void = {}) async throws {
     let pool = pool
     let (found, skipped) = try await lane.run { try LogFiles.find(in: pool) }
     for path in skipped { logger.warning("Skipping \(path): no plain file") }
-    for artefact in found where artefact.kind == .testLog { try await send(artefact, sayLastWords) }
+    try await send(found.filter { $0.kind == .testLog }, sayLastWords)
     var failure: UploadError?
     do { try await assets?.upload() } catch let error as UploadError { failure = error }
-    for artefact in found where artefact.kind != .testLog { try await send(artefact, sayLastWords) }
+    let others = found.filter { $0.kind != .testLog }
+    try await send(others.filter { !LogUploader.ownLogs.contains($0.name) }, sayLastWords)
+    try await send(others.filter { LogUploader.ownLogs.contains($0.name) }, sayLastWords)
+    if let failure { throw failure }
+  }
+
+  private func send(_ artefacts: [Artefact], _ sayLastWords: @escaping @Sendable () -> Void) async throws {
+    var waiting = artefacts[...]
+    var failure: (any Error)?
+    await withTaskGroup(of: Result<Void, any Error>.self) { group in
+      func start() {
+        guard failure == nil, let artefact = waiting.popFirst() else { return }
+        group.addTask {
+          do { return .success(try await send(artefact, sayLastWords)) } catch { return .failure(error) }
+        }
+      }
+      for _ in 0..<LogUploader.width { start() }
+      while let result = await group.next() {
+        if case .failure(let error) = result { failure = failure ?? error }
+        start()
+      }
+    }
     if let failure { throw failure }
   }
 

@@ -27,11 +27,11 @@ struct ResultReader {
   /// The order of modules as last read, and what tells whether the file has changed.
   private var order: [JSON] = []
   private var orderStatus: Files.Status?
-  /// MD5 sums by file name: what they were at first stays an image's name.
-  private var checksums: [String: String] = [:]
+  private let names: ScreenshotNames
 
-  init(pool: FilePath, logger: Logger) {
+  init(pool: FilePath, names: ScreenshotNames, logger: Logger) {
     folder = pool.appending("testresults")
+    self.names = names
     self.logger = logger
   }
 
@@ -82,13 +82,13 @@ struct ResultReader {
 
   private var orderPath: FilePath { folder.appending("test_order.json") }
 
-  private mutating func add(_ module: ModuleResult, _ name: String, isRunning: Bool, to results: inout CollectedResults)
+  private func add(_ module: ModuleResult, _ name: String, isRunning: Bool, to results: inout CollectedResults)
   {
     for screenshot in module.screenshots {
       if let checksum = checksum(of: screenshot) { results.images[checksum] = screenshot }
     }
     for file in module.files where isPlainName(file) { results.files.insert(file) }
-    results.modules[name] = module.text(isRunning: isRunning) { checksums[$0] }
+    results.modules[name] = module.text(isRunning: isRunning) { names.known($0) }
   }
 
   /// Reads the order of modules if it is new.
@@ -124,14 +124,9 @@ struct ResultReader {
     return .empty
   }
 
-  private mutating func checksum(of name: String) -> String? {
-    if let known = checksums[name] { return known }
+  private func checksum(of name: String) -> String? {
     guard isPlainName(name) else { return nil }
-    do {
-      let checksum = try Files.digest(.md5, of: folder.appending(name)).hexadecimal
-      checksums[name] = checksum
-      return checksum
-    } catch {
+    do { return try names.sum(of: name) } catch {
       logger.warning("screenshot \(name) is named by a result, but cannot be read: \(error)")
       return nil
     }

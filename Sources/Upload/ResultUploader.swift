@@ -22,8 +22,8 @@ package actor ResultUploader {
     }
   }
 
-  /// Uploads at a time.
-  private static let concurrency = 4
+  /// Files that are handled at a time; how many of them are sent, the web UI's `UploadBudget` says.
+  private static let width = 8
 
   private let subject: Subject
   private let client: WebUIClient
@@ -31,6 +31,7 @@ package actor ResultUploader {
   private let lane: IOLane
   private let logger: Logger
   private let reader: Guarded<ResultReader>
+  private let screenshots: ImageUploader
 
   private var delivered: Set<String> = []
   /// Images that the web UI has not got yet, by MD5 sum, and text and audio files.
@@ -39,31 +40,51 @@ package actor ResultUploader {
   private var known = JobStatus.Answer(.null)
 
   /// - Parameter lane: the pool's.
-  package init(_ subject: Subject, client: WebUIClient, pool: FilePath, lane: IOLane, logger: Logger) {
+  package init(
+    _ subject: Subject, client: WebUIClient, pool: FilePath, lane: IOLane, compression: ImageCompression,
+    logger: Logger
+  ) {
     self.subject = subject
     self.client = client
     self.pool = pool
     self.lane = lane
     self.logger = logger
-    reader = Guarded(ResultReader(pool: pool, logger: logger))
+    let folder = pool.appending("testresults")
+    let names = ScreenshotNames(folder: folder)
+    reader = Guarded(ResultReader(pool: pool, names: names, logger: logger))
+    screenshots = ImageUploader(
+      job: subject.job, client: client, folder: folder, lane: lane, names: names, compression: compression,
+      logger: logger)
+  }
+
+  /// Uploads screenshots as the backend writes them, until the task is cancelled.
+  /// - Parameters:
+  ///   - watcher: the host's.
+  ///   - skipsOld: those that are there already are left to the passes: an earlier process may have brought them.
+  package func followScreenshots(
+    _ watcher: FileWatcher, skipsOld: Bool, clock: any Clock<Duration> & Sendable
+  ) async {
+    await screenshots.follow(watcher, skipsOld: skipsOld, clock: clock)
   }
 
   /// Tells the web UI what is new and uploads what it has not got.
   /// - Parameter isFinal: the backend has ended: everything is told again, and everything has to arrive.
   /// - Throws: ``UploadError``; `FileError`, `IOLane.TimedOut` for a pool that cannot be read; `CancellationError`.
   package func pass(isFinal: Bool) async throws {
+    if isFinal { await screenshots.hurry() }
     let status = try await autoinstStatus()
     let (reader, delivered) = (reader, delivered)
     let results = try await lane.run {
       try reader.withLock { try $0.collect(status: status, delivered: delivered, isFinal: isFinal) }
     }
-    try await post(results)
+    let answer = try await post(results)
     self.delivered.formUnion(results.finished)
     images.merge(results.images) { $1 }
     files.formUnion(results.files)
     for md5 in known.knownImages ?? [] { images[md5] = nil }
     files.subtract(known.knownFiles ?? [])
-    try await upload()
+    // At the end only the web UI knows what it has got.
+    try await upload(again: isFinal && answer.knownImages != nil)
   }
 
   /// What the backend does; nil if it does not say, or nothing that can be read.
@@ -80,7 +101,7 @@ package actor ResultUploader {
     return nil
   }
 
-  private func post(_ results: CollectedResults) async throws {
+  private func post(_ results: CollectedResults) async throws -> JobStatus.Answer {
     var status = JobStatus.Results(
       workerID: subject.workerID, commandServerURL: subject.commandServerURL, workerHostname: subject.workerHostname)
     status.pauseReason = results.pauseReason
@@ -93,21 +114,22 @@ package actor ResultUploader {
       let answer = JobStatus.Answer(try await client.send(call))
       known.knownImages = answer.knownImages ?? known.knownImages
       known.knownFiles = answer.knownFiles ?? known.knownFiles
+      return answer
     } catch let error as WebUIError {
       throw UploadError(.status, error.description)
     }
   }
 
   /// Uploads what is outstanding; what fails stays outstanding.
-  private func upload() async throws {
-    let folder = pool.appending("testresults")
+  /// - Parameter again: images as well that were uploaded before.
+  private func upload(again: Bool) async throws {
     var work: [(md5: String?, name: String)] = images.map { ($0.key, $0.value) }
     work += files.map { (nil, $0) }
     work.sort { $0.name < $1.name }
     var failure: UploadError?
     try await withThrowingTaskGroup(of: (md5: String?, name: String, failure: UploadError?).self) { group in
       var waiting = work[...]
-      for _ in 0..<ResultUploader.concurrency { start(&waiting, folder, in: &group) }
+      for _ in 0..<ResultUploader.width { start(&waiting, again, in: &group) }
       while let result = try await group.next() {
         if let problem = result.failure {
           logger.error("\(problem)")
@@ -117,29 +139,24 @@ package actor ResultUploader {
         } else {
           files.remove(result.name)
         }
-        start(&waiting, folder, in: &group)
+        start(&waiting, again, in: &group)
       }
     }
     if let failure { throw failure }
   }
 
   private func start(
-    _ waiting: inout ArraySlice<(md5: String?, name: String)>, _ folder: FilePath,
+    _ waiting: inout ArraySlice<(md5: String?, name: String)>, _ again: Bool,
     in group: inout ThrowingTaskGroup<(md5: String?, name: String, failure: UploadError?), any Error>
   ) {
     guard let (md5, name) = waiting.popFirst() else { return }
-    let (client, job, lane) = (client, subject.job, lane)
+    let (client, job, screenshots, folder) = (client, subject.job, screenshots, pool.appending("testresults"))
     group.addTask {
       do {
-        let path = folder.appending(name)
-        guard let md5 else {
-          try await client.send(Artefact(.detail, name: name, path: path).call(job: job))
-          return (md5, name, nil)
-        }
-        try await client.send(Artefact(.image(md5: md5), name: name, path: path).call(job: job))
-        let thumbnail = folder.appending(".thumbs").appending(name)
-        if try await lane.run({ Files.status(of: thumbnail)?.kind == .file }) {
-          try await client.send(Artefact(.thumbnail(md5: md5), name: name, path: thumbnail).call(job: job))
+        if let md5 {
+          try await screenshots.bring(.init(name: name, md5: md5), again: again)
+        } else {
+          try await client.send(Artefact(.detail, name: name, path: folder.appending(name)).call(job: job))
         }
         return (md5, name, nil)
       } catch let error as WebUIError {

@@ -38,8 +38,10 @@ package struct WebUIClient: Sendable {
 
   /// Redirects of one try that are followed.
   private static let maximumRedirects = 3
-  /// A file may take that long as long as some of it moves.
+  /// A file may take that long as long as some of it moves, and a part of it at least as fast as ``slowest``.
   private static let longestTransfer = Duration.seconds(86400)
+  /// Bytes a second, below which no upload is worth its place.
+  private static let slowest = 4096
   /// What a try may take when all others have failed for too long.
   private static let lastTry = Duration.seconds(60)
 
@@ -51,10 +53,13 @@ package struct WebUIClient: Sendable {
   /// Seconds since 1970.
   package let now: @Sendable () -> Int64
   private let clock: any Clock<Duration>
+  private let uploads: UploadBudget
   private let logger: Logger
 
+  /// - Parameter uploads: the places for calls that upload files; slots with the same web UI share them.
   package init(
-    _ address: WebUIAddress, credentials: Credentials?, http: HTTPClient, retry: Settings.Retry, logger: Logger,
+    _ address: WebUIAddress, credentials: Credentials?, http: HTTPClient, retry: Settings.Retry,
+    uploads: UploadBudget = UploadBudget(4), logger: Logger,
     clock: any Clock<Duration> = ContinuousClock(),
     now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
   ) {
@@ -63,6 +68,7 @@ package struct WebUIClient: Sendable {
     signer = RequestSigner(credentials, now: now)
     self.http = http
     self.retry = retry
+    self.uploads = uploads
     self.now = now
     self.clock = clock
     self.logger = logger
@@ -88,7 +94,12 @@ package struct WebUIClient: Sendable {
     while true {
       let deadline = min(standing.withLock { $0.failingSince } ?? begin, begin) + retry.limit
       do {
-        let answer = try await attempt(limited(call, by: deadline))
+        let answer =
+          if call.lane == .bulk {
+            try await uploads.use { try await attempt(limited(call, by: deadline)) }
+          } else {
+            try await attempt(limited(call, by: deadline))
+          }
         standing.withLock { $0.failingSince = nil }
         return answer
       } catch let error as WebUIError {
@@ -110,8 +121,12 @@ package struct WebUIClient: Sendable {
     var call = call
     call.limits.connect = min(call.limits.connect, left)
     call.limits.inactivity = min(call.limits.inactivity, retry.inactivity, left)
-    let total = call.lane == .bulk ? WebUIClient.longestTransfer : left
-    call.limits.total = min(call.limits.total ?? total, total)
+    if call.lane == .bulk {
+      call.limits.total = min(call.limits.total ?? call.limits.inactivity, WebUIClient.longestTransfer)
+      call.limits.slowest = WebUIClient.slowest
+    } else {
+      call.limits.total = min(call.limits.total ?? left, left)
+    }
     return call
   }
 

@@ -18,6 +18,7 @@ struct WorkerAgent: AsyncParsableCommand {
     usage: """
       worker-agent [run] [--instance <instance>] [--host <hosts>] [...]
       worker-agent config [--instance <instance>] [...]
+      worker-agent archive list|show|remove [...]
       worker-agent demo [--folder <path>] [...]
       """,
     discussion: """
@@ -37,6 +38,6 @@ struct WorkerAgent: AsyncParsableCommand {
       Completions are there for bash, zsh and fish.
       """,
     version: Version.current,
-    subcommands: [Run.self, Config.self, Demo.self],
+    subcommands: [Run.self, Config.self, ArchiveCommand.self, Demo.self],
     defaultSubcommand: Run.self)
 }

@@ -1,0 +1,46 @@
+/// How many uploads a web UI gets at a time: fewer when it has too much to do, and up again after.
+struct UploadWindow: Sendable, Hashable {
+  /// One upload, as to when it began.
+  struct Place: Sendable, Hashable {
+    fileprivate var era: Int
+  }
+
+  let maximum: Int
+  /// How many there may be now, from 1 to ``maximum``.
+  private(set) var limit: Int
+  private(set) var used = 0
+  /// Changes with each decrease: what had begun before it says nothing of the new limit.
+  private var era = 0
+  /// Uploads that went well since the limit was changed last.
+  private var successes = 0
+
+  init(maximum: Int) {
+    self.maximum = max(1, maximum)
+    limit = self.maximum
+  }
+
+  /// Takes a place if there is one.
+  mutating func enter() -> Place? {
+    guard used < limit else { return nil }
+    used += 1
+    return Place(era: era)
+  }
+
+  /// Gives a place back.
+  /// - Parameter isCongested: the web UI had too much to do for this upload; nil if nothing is known of that.
+  mutating func leave(_ place: Place, isCongested: Bool?) {
+    used -= 1
+    guard let isCongested, place.era == era else { return }
+    if isCongested {
+      limit = max(1, limit / 2)
+      era += 1
+      successes = 0
+    } else if limit < maximum {
+      successes += 1
+      if successes > limit {
+        limit += 1
+        successes = 0
+      }
+    }
+  }
+}
