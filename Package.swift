@@ -86,8 +86,9 @@ let package = Package(
 
     // Floor 4: siblings that only Agent wires together.
     library("AssetCache", ["Configuration", "OpenQAProtocol", "Support", "Transport", logging, systemPackage]),
-    library("CommandServerClient", ["OpenQAProtocol", "Support", "Transport"]),
+    library("CommandServerClient", ["OpenQAProtocol", "Support", "Transport", logging]),
     library("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", logging, systemPackage]),
+    library("Live", ["OpenQAProtocol", "Support", "Transport", "WebUIClient", logging, systemPackage]),
     library(
       "Upload",
       [
@@ -100,8 +101,8 @@ let package = Package(
     library(
       "Agent",
       [
-        "AssetCache", "CommandServerClient", "Configuration", "Engines", "OpenQAProtocol", "ProcessTree", "Support",
-        "Transport", "Upload", "WebUIClient", "WebUISession", logging, systemPackage,
+        "AssetCache", "CommandServerClient", "Configuration", "Engines", "Live", "OpenQAProtocol", "ProcessTree",
+        "Support", "Transport", "Upload", "WebUIClient", "WebUISession", logging, systemPackage,
       ]
     ),
 
@@ -159,7 +160,11 @@ let package = Package(
       "AssetCache",
       ["Configuration", "HTTPServer", "OpenQAProtocol", "Support", "Transport", logging, systemPackage]
     ),
-    tests("CommandServerClient", ["HTTPServer", "Support", "Transport"]),
+    tests("CommandServerClient", ["HTTPServer", "Support", "Transport", logging]),
+    tests(
+      "Live",
+      ["Configuration", "HTTPServer", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging, systemPackage]
+    ),
     tests("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", systemPackage]),
     tests(
       "Upload",
