@@ -101,8 +101,8 @@ let package = Package(
     library(
       "Agent",
       [
-        "AssetCache", "CommandServerClient", "Configuration", "Engines", "Live", "OpenQAProtocol", "ProcessTree",
-        "Support", "Transport", "Upload", "WebUIClient", "WebUISession", logging, systemPackage,
+        "AssetCache", "CommandServerClient", "Configuration", "Engines", "Live", "OpenQAProtocol", "PNGOptimizer",
+        "ProcessTree", "Support", "Transport", "Upload", "WebUIClient", "WebUISession", logging, systemPackage,
       ]
     ),
 
@@ -169,8 +169,8 @@ let package = Package(
     tests(
       "Upload",
       [
-        "Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging,
-        systemPackage,
+        "Configuration", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "PNGOptimizer", "Support", "Transport",
+        "WebUIClient", logging, systemPackage,
       ]
     ),
     tests(

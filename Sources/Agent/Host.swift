@@ -1,10 +1,12 @@
 package import Configuration
 import Engines
 import Logging
+import PNGOptimizer
 import ProcessTree
 package import Support
 import SystemPackage
 import Transport
+import WebUIClient
 
 /// All slots of this process, and what they share: threads, connections, the knowledge of the host.
 package struct Host: Sendable {
@@ -43,6 +45,8 @@ package struct Host: Sendable {
     let hostLog = SlotLog(level: settings.map(\.logLevel).min() ?? .info, output: output)
     let watchLogger = hostLog.logger()
     let watcher = FileWatcher { watchLogger.warning("\($0)") }
+    let images = try ImageWorkers()
+    let budgets = Host.uploadBudgets(for: settings)
     let report = notifier.map { ServiceReport($0, slots: settings.map(\.instance), logger: hostLog.logger()) }
     var slots: [Slot] = []
     var logs: [SlotLog] = []
@@ -79,7 +83,7 @@ package struct Host: Sendable {
       let context = SlotContext(
         settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane,
         cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http,
-        webSockets: webSockets, watcher: watcher, log: log,
+        webSockets: webSockets, watcher: watcher, images: images, uploadBudgets: budgets, log: log,
         isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
         environment: environment, clock: ContinuousClock(),
         startLimit: try settings.lock.map { try StartLimit($0) }, recheck: recheck,
@@ -123,8 +127,22 @@ package struct Host: Sendable {
   private static func httpConfiguration(for settings: [Settings]) -> HTTPClient.Configuration {
     var configuration = HTTPClient.Configuration(userAgent: "worker-agent/\(Version.current)")
     let webUIs = Set(settings.flatMap { $0.webUIs.map(\.address.origin) })
+    // The lanes do not share connections: one of them has the uploads.
+    configuration.connectionsPerHost = max(
+      configuration.connectionsPerHost, settings.map(\.upload.concurrency).max() ?? 0)
     configuration.connectionsPerLane = webUIs.count * configuration.connectionsPerHost + settings.count
     return configuration
+  }
+
+  /// One for each web UI, as large as any slot wants it.
+  private static func uploadBudgets(for settings: [Settings]) -> [String: UploadBudget] {
+    var limits: [String: Int] = [:]
+    for settings in settings {
+      for webUI in settings.webUIs {
+        limits[webUI.address.origin] = max(limits[webUI.address.origin] ?? 1, settings.upload.concurrency)
+      }
+    }
+    return limits.mapValues { UploadBudget($0) }
   }
 
   /// Everything but what is this process's own business, and the mark of the pool.

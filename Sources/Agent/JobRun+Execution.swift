@@ -3,6 +3,7 @@ import Configuration
 import Engines
 import Logging
 import OpenQAProtocol
+import PNGOptimizer
 import ProcessTree
 import Support
 import SystemPackage
@@ -14,7 +15,27 @@ extension JobRun {
     ResultUploader(
       .init(
         job: job.id, workerID: workerID, commandServerURL: server.url, workerHostname: slot.workerHostname),
-      client: client, pool: slot.pool.path, lane: slot.pool.lane, logger: slot.logger)
+      client: client, pool: slot.pool.path, lane: slot.pool.lane, compression: compression(job), logger: slot.logger)
+  }
+
+  /// How the job's screenshots are made smaller: its own settings say it, which the worker's win over.
+  private func compression(_ job: JobInfo) -> ImageCompression {
+    var kind = ImageCompression.Kind.lossless(nil)
+    if let name = job.setting("OPTIMIZE_LEVEL"), name != "auto" {
+      let levels: [String: PNGLevel] = ["fast": .fast, "default": .standard, "small": .small]
+      if let level = levels[name] {
+        kind = .lossless(level)
+      } else {
+        slot.logger.warning("OPTIMIZE_LEVEL is '\(name)', taken as auto: it can be fast, default, small or auto")
+      }
+    }
+    func isOn(_ key: String) -> Bool? { job.setting(key).map { !["", "0"].contains($0) } }
+    if isOn("USE_PNGQUANT") == true { kind = .quantised }
+    if isOn("OPTIMIZE_IMAGES") == false { kind = .none }
+    return ImageCompression(
+      kind, workers: slot.images,
+      quantiser: .init(environment: slot.helperEnvironment, folder: slot.pool.stateFolder), lane: slot.pool.lane,
+      logger: slot.logger)
   }
 
   /// Starts the backend, or goes on with the one there is, and returns when it and everything that served it has ended.
@@ -125,7 +146,13 @@ extension JobRun {
         try await uploader.pass(isFinal: false)
       } catch let error as UploadError {
         switch error.code {
-        case .status: stop.open(with: .apiFailure(error.description))
+        case .status:
+          // A web UI that is away has not given the job up.
+          if await session.isAway {
+            slot.logger.warning("Results wait for \(webUI.address), which is away: \(error)")
+          } else {
+            stop.open(with: .apiFailure(error.description))
+          }
         case .noTestsScheduled: stop.open(with: .other(error.description))
         case .artefacts, .asset: break
         }

@@ -29,6 +29,11 @@ extension JobRun {
       let end = JobEnd(reason, evidence: evidence)
       (reason, evidence.uploadFailure) = await deliver(
         job, uploader, reason, lastWords: lastWords(end, reason), journal)
+      let isRefused = if case .apiFailure = reason { reason != record.reason } else { false }
+      if isRefused || evidence.uploadFailure != nil, !Task.isCancelled {
+        let end = JobEnd(reason, evidence: evidence)
+        await archive(job, end, because: evidence.uploadFailure ?? end.reason ?? "")
+      }
       if evidence.uploadFailure == nil {
         await journal.update { [reason] in
           $0.reason = reason
@@ -92,18 +97,20 @@ extension JobRun {
       await journal.update { $0.finished.insert(Step.noted) }
     }
     if reason.uploadsLogs {
-      do { try await uploadLogs(job, reason, lastWords, journal) } catch { reason = .apiFailure("\(error)") }
+      do {
+        try await whenItIsBack { [reason] in try await uploadLogs(job, reason, lastWords, uploader, journal) }
+      } catch { reason = .apiFailure("\(error)") }
     }
     if reason == .quit, !finished.contains(Step.duplicated) {
       var call = WebUIClient.Call(.post, "jobs/\(job.id)/duplicate")
       call.query = [("dup_type_auto", "1")]
       do {
-        try await client.send(call)
+        _ = try await whenItIsBack { [call] in try await client.send(call) }
         await journal.update { $0.finished.insert(Step.duplicated) }
       } catch { reason = .apiFailure("\(error): duplication after quit") }
     }
     if case .apiFailure = reason { return (reason, nil) }
-    do { try await uploader?.pass(isFinal: true) } catch {
+    do { try await whenItIsBack { try await uploader?.pass(isFinal: true) } } catch {
       let isStatus = (error as? UploadError)?.code == .status
       return (reason, "Unable to upload images: \(isStatus ? "posting status failed" : "\(error)")")
     }
@@ -111,25 +118,28 @@ extension JobRun {
   }
 
   private func uploadLogs(
-    _ job: JobInfo, _ reason: StopReason, _ lastWords: String?, _ journal: JobJournal
+    _ job: JobInfo, _ reason: StopReason, _ lastWords: String?, _ uploader: ResultUploader?, _ journal: JobJournal
   ) async throws {
     let finished = await journal.record.finished
     let ledger = UploadLedger(
       hasArrived: { finished.contains(Step.uploaded($0)) },
       note: { file in await journal.update { $0.finished.insert(Step.uploaded(file)) } })
+    let tally = uploader?.tally ?? Observed(UploadTally())
     let logs = LogUploader(
-      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, ledger: ledger,
+      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, ledger: ledger, tally: tally,
       logger: slot.log.logger(.both))
     let notes = slot.log.logger(.test)
-    try await logs.upload(assets: reason.uploadsAssets ? makeAssetUploader(job, ledger) : nil) {
+    try await logs.upload(assets: reason.uploadsAssets ? makeAssetUploader(job, ledger, tally) : nil) {
       if let lastWords { notes.error("\(lastWords)") }
     }
   }
 
-  private func makeAssetUploader(_ job: JobInfo, _ ledger: UploadLedger) -> AssetUploader {
+  private func makeAssetUploader(
+    _ job: JobInfo, _ ledger: UploadLedger, _ tally: Observed<UploadTally>
+  ) -> AssetUploader {
     AssetUploader(
       job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane,
-      options: AssetUploader.Options(slot.settings.upload, for: webUI.address), ledger: ledger,
+      options: AssetUploader.Options(slot.settings.upload, for: webUI.address), ledger: ledger, tally: tally,
       logger: slot.log.logger(.both), clock: slot.clock)
   }
 
@@ -144,7 +154,9 @@ extension JobRun {
     if !isCertain { call.tries = 1 }
     isEnding()
     do {
-      let answer = try await client.send(call)
+      let answer =
+        try await isCertain
+        ? whenItIsBack { [call] in try await client.send(call) } : client.send(call)
       let shown = [answer["result"]?.scalar ?? end.result, end.reason].compactMap { $0 }.joined(separator: ", ")
       slot.logger.info("Job \(job) from \(webUI.address) finished - \(shown)")
       return answer

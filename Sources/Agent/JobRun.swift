@@ -23,6 +23,8 @@ struct JobRun: Sendable {
   static let period = Duration.seconds(10)
   /// From one word about a set-up that takes its time to the next.
   static let setupPeriod = Duration.seconds(5)
+  /// From one word about a long upload to the next.
+  static let progressPeriod = Duration.seconds(10)
 
   let slot: SlotContext
   /// Of the web UI that gave the job.
@@ -43,6 +45,8 @@ struct JobRun: Sendable {
   let commandServerIsUp = Latch<Void>()
   /// Opened when it has not within its limit. A process that has taken the job back at its end knows neither.
   let commandServerIsLate = Latch<Void>()
+  /// Until when the results wait for a web UI that is away; opened when it is missed first.
+  let holdEnd = Latch<ContinuousClock.Instant>()
   /// Who looks on.
   let audience: Observed<Audience>
   /// Counts reasons to look at the results at once.
@@ -79,16 +83,24 @@ struct JobRun: Sendable {
     if past.phase != .settingUp { slot.logger.notice("Going on with job \(past.grabbed.id) from \(webUI.address)") }
     if let reason = past.reason { stop.open(with: reason) }
     let (job, backend) = await prepare(past, found, journal)
-    var uploader: ResultUploader?
     if let backend {
-      uploader = makeUploader(job, backend.commandServer)
-      if let uploader { await execute(job, backend, uploader, journal) }
+      let uploader = makeUploader(job, backend.commandServer)
+      await withTaskGroup(of: Void.self) { group in
+        // What is on its way when the backend ends goes on during the report.
+        let isTakenBack = past.phase != .settingUp
+        group.addTask { [slot] in
+          await uploader.followScreenshots(slot.watcher, skipsOld: isTakenBack, clock: slot.clock)
+        }
+        await execute(job, backend, uploader, journal)
+        group.addTask { await tellProgress(uploader) }
+        if !Task.isCancelled { await report(job, uploader, journal) }
+        group.cancelAll()
+      }
     } else {
       await decide(journal)
       await tellUploading(job.id)
+      if !Task.isCancelled { await report(job, nil, journal) }
     }
-    if Task.isCancelled { return }
-    await report(job, uploader, journal)
     if Task.isCancelled { return }
     slot.log.end()
     if !slot.settings.keepsPool {

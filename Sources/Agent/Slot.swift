@@ -81,8 +81,9 @@ package actor Slot {
     sessions = context.settings.webUIs.map { webUI in
       let logger = context.log.logger(webUI: "\(webUI.address)")
       let client = WebUIClient(
-        webUI.address, credentials: webUI.credentials, http: context.http, retry: webUI.retry, logger: logger,
-        clock: context.clock)
+        webUI.address, credentials: webUI.credentials, http: context.http, retry: webUI.retry,
+        uploads: context.uploadBudgets[webUI.address.origin] ?? UploadBudget(context.settings.upload.concurrency),
+        logger: logger, clock: context.clock)
       return WebUISession(
         client, webSockets: context.webSockets, registration: registration, timing: timing, logger: logger)
     }

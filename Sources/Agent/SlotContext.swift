@@ -1,9 +1,11 @@
 import Configuration
 import Engines
 import Logging
+import PNGOptimizer
 import ProcessTree
 import Support
 import Transport
+import WebUIClient
 
 /// What a slot lends to the jobs that it runs.
 struct SlotContext: Sendable {
@@ -20,6 +22,10 @@ struct SlotContext: Sendable {
   var webSockets: WebSocketClient
   /// The host's.
   var watcher: FileWatcher
+  /// The host's.
+  var images: ImageWorkers
+  /// The places for uploads to each web UI, by its origin, which all slots of the host share.
+  var uploadBudgets: [String: UploadBudget]
   var log: SlotLog
   var isotovideo: Isotovideo
   /// Starts what jobs run.

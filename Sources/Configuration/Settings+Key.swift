@@ -114,7 +114,8 @@ extension Settings {
       case .loadAverageFile: "/proc/loadavg"
       case .virtualSwitchService: "org.opensuse.os_autoinst.switch"
       case .workerClass, .workerHostname, .architecture, .logDirectory, .cacheDirectory, .cacheMinimumFree,
-        .archiveDirectory, .packagesCommand, .lockName, .parallelOneHostOnly, .ipmiHostname, .ipmiUser, .ipmiPassword, .logFile,
+        .archiveDirectory, .packagesCommand, .lockName, .parallelOneHostOnly, .ipmiHostname, .ipmiUser, .ipmiPassword,
+        .logFile,
         .cgroupSlice:
         nil
       }

@@ -136,6 +136,12 @@ extension Settings {
     /// Bytes; 0 keeps nothing.
     package var limit: Int64
     package var maximumAge: Duration
+
+    package init(directory: FilePath, limit: Int64, maximumAge: Duration) {
+      self.directory = directory
+      self.limit = limit
+      self.maximumAge = maximumAge
+    }
   }
 
   /// The throttle of job starts on this host (protocol §4).

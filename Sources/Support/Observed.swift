@@ -1,5 +1,6 @@
 /// A value that changes, and whose changes tasks wait for. Who is slow sees the newest value, not each that it has had.
-public final class Observed<Value: Sendable>: Sendable {
+/// As a sequence it begins with the value that there is.
+public final class Observed<Value: Sendable>: Sendable, AsyncSequence {
   private struct State {
     var value: Value
     /// Opened by the next change.
@@ -23,6 +24,23 @@ public final class Observed<Value: Sendable>: Sendable {
     }
     latch.open(with: ())
   }
+
+  /// One consumer's way through the changes.
+  public struct Iterator: AsyncIteratorProtocol {
+    fileprivate let observed: Observed
+    fileprivate var change: Latch<Void>?
+
+    /// The value that there is, then the newest after each change; nil when the task is cancelled.
+    public mutating func next() async -> Value? {
+      if let change, (try? await change.wait()) == nil { return nil }
+      let (value, change) = observed.state.withLock { ($0.value, $0.next) }
+      self.change = change
+      return value
+    }
+  }
+
+  /// The values from now on; any number of consumers have their own.
+  public func makeAsyncIterator() -> Iterator { Iterator(observed: self) }
 
   /// Waits until the value is such that `holds` holds, and returns it.
   /// - Throws: `CancellationError`.

@@ -40,6 +40,7 @@ package struct AssetUploader: Sendable {
   private let options: Options
   private let ledger: UploadLedger
   private let logger: Logger
+  private let tally: Observed<UploadTally>
   private let clock: any Clock<Duration>
   private let random: @Sendable () -> Double
 
@@ -49,7 +50,8 @@ package struct AssetUploader: Sendable {
   ///   - random: from 0 to 1, to be added to each wait in seconds.
   package init(
     job: Int64, client: WebUIClient, pool: FilePath, lane: IOLane, options: Options,
-    ledger: UploadLedger = UploadLedger(), logger: Logger, clock: any Clock<Duration> = ContinuousClock(),
+    ledger: UploadLedger = UploadLedger(), tally: Observed<UploadTally> = Observed(UploadTally()), logger: Logger,
+    clock: any Clock<Duration> = ContinuousClock(),
     random: @escaping @Sendable () -> Double = { .random(in: 0...1) }
   ) {
     self.job = job
@@ -59,6 +61,7 @@ package struct AssetUploader: Sendable {
     self.options = options
     self.ledger = ledger
     self.logger = logger
+    self.tally = tally
     self.clock = clock
     self.random = random
   }
@@ -114,6 +117,7 @@ package struct AssetUploader: Sendable {
             current, of: asset, local: false, isLast: isFirst && index == total && total > 1,
             what: "chunk \(index)/\(total)")
           sent.withLock { $0 = min(index * size, asset.size) }
+          tally.note(bytes: min(size, asset.size - (index - 1) * size))
           image = try await next
         }
       }

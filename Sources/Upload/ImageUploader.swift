@@ -36,6 +36,7 @@ actor ImageUploader {
   private let names: ScreenshotNames
   private let compression: ImageCompression
   private let logger: Logger
+  private let tally: Observed<UploadTally>
   private var standings: [String: Standing] = [:]
   /// Files that have been noticed.
   private var noticed: Set<String> = []
@@ -46,7 +47,7 @@ actor ImageUploader {
   ///   - lane: the pool's.
   init(
     job: Int64, client: WebUIClient, folder: FilePath, lane: IOLane, names: ScreenshotNames,
-    compression: ImageCompression, logger: Logger
+    compression: ImageCompression, logger: Logger, tally: Observed<UploadTally>
   ) {
     self.job = job
     self.client = client
@@ -55,6 +56,7 @@ actor ImageUploader {
     self.names = names
     self.compression = compression
     self.logger = logger
+    self.tally = tally
   }
 
   /// From now on somebody waits for the images.
@@ -158,11 +160,13 @@ actor ImageUploader {
     var image = Artefact(.image(md5: screenshot.md5), name: screenshot.name, path: path)
     image.content = try await content(of: path)
     try await client.send(image.call(job: job))
+    tally.note(bytes: Int64(image.content?.count ?? 0))
     let small = folder.appending(".thumbs").appending(screenshot.name)
     guard try await lane.run({ Files.status(of: small)?.kind == .file }) else { return }
     var thumbnail = Artefact(.thumbnail(md5: screenshot.md5), name: screenshot.name, path: small)
     thumbnail.content = try await content(of: small)
     try await client.send(thumbnail.call(job: job))
+    tally.note(bytes: Int64(thumbnail.content?.count ?? 0))
   }
 
   /// What to send for an image; nil for the file as it is.

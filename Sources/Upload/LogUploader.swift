@@ -11,13 +11,14 @@ package struct LogUploader: Sendable {
   private let lane: IOLane
   private let ledger: UploadLedger
   private let logger: Logger
+  private let tally: Observed<UploadTally>
 
   /// - Parameters:
   ///   - lane: the pool's.
   ///   - logger: gets a line for each file; the job's own logs show it, too.
   package init(
     job: Int64, client: WebUIClient, pool: FilePath, lane: IOLane, ledger: UploadLedger = UploadLedger(),
-    logger: Logger
+    tally: Observed<UploadTally> = Observed(UploadTally()), logger: Logger
   ) {
     self.job = job
     self.client = client
@@ -25,6 +26,7 @@ package struct LogUploader: Sendable {
     self.lane = lane
     self.ledger = ledger
     self.logger = logger
+    self.tally = tally
   }
 
   /// Files that are handled at a time; how many of them are sent, the web UI's `UploadBudget` says.
@@ -76,8 +78,9 @@ package struct LogUploader: Sendable {
     logger.info("Uploading \(artefact.name)")
     if artefact.kind == .log, artefact.name == "autoinst-log.txt" { sayLastWords() }
     // What was logged so far has to be in the file before it is sent.
-    try await lane.run {}
+    let size = try await lane.run { Files.status(of: artefact.path)?.size }
     try await client.send(artefact.call(job: job))
+    tally.note(bytes: size ?? 0)
     await ledger.note(artefact.path)
   }
 

@@ -87,8 +87,7 @@ struct ResultReader {
 
   private var orderPath: FilePath { folder.appending("test_order.json") }
 
-  private func add(_ module: ModuleResult, _ name: String, isRunning: Bool, to results: inout CollectedResults)
-  {
+  private func add(_ module: ModuleResult, _ name: String, isRunning: Bool, to results: inout CollectedResults) {
     for screenshot in module.screenshots {
       if let checksum = checksum(of: screenshot) { results.images[checksum] = screenshot }
     }

@@ -27,6 +27,8 @@ package actor ResultUploader {
 
   /// How far the results are at the web UI.
   package nonisolated let progress = Observed(UploadProgress())
+  /// What has arrived of the job's files.
+  package nonisolated let tally = Observed(UploadTally())
 
   private let subject: Subject
   private let client: WebUIClient
@@ -57,7 +59,7 @@ package actor ResultUploader {
     reader = Guarded(ResultReader(pool: pool, names: names, logger: logger))
     screenshots = ImageUploader(
       job: subject.job, client: client, folder: folder, lane: lane, names: names, compression: compression,
-      logger: logger)
+      logger: logger, tally: tally)
   }
 
   /// Uploads screenshots as the backend writes them, until the task is cancelled.
@@ -164,12 +166,16 @@ package actor ResultUploader {
   ) {
     guard let (md5, name) = waiting.popFirst() else { return }
     let (client, job, screenshots, folder) = (client, subject.job, screenshots, pool.appending("testresults"))
+    let (lane, tally) = (lane, tally)
     group.addTask {
       do {
         if let md5 {
           try await screenshots.bring(.init(name: name, md5: md5), again: again)
         } else {
-          try await client.send(Artefact(.detail, name: name, path: folder.appending(name)).call(job: job))
+          let path = folder.appending(name)
+          let size = try await lane.run { Files.status(of: path)?.size }
+          try await client.send(Artefact(.detail, name: name, path: path).call(job: job))
+          tally.note(bytes: size ?? 0)
         }
         return (md5, name, nil)
       } catch let error as WebUIError {

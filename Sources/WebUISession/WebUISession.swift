@@ -222,6 +222,21 @@ package actor WebUISession {
     await connection?.close(code: 1000, reason: "")
   }
 
+  /// Whether there is no connection now, and may be one again.
+  package var isAway: Bool { connection == nil && !isOver }
+
+  /// Waits until there is a connection, at most until none is to be expected any more.
+  /// - Returns: whether there is one.
+  /// - Throws: `CancellationError`.
+  package func comesBack() async throws -> Bool {
+    while isAway {
+      let attempt = Latch<Void>()
+      waiting.append(attempt)
+      try await attempt.wait()
+    }
+    return !isOver
+  }
+
   private func send(_ message: WorkerMessage) async -> Bool {
     guard let connection else { return false }
     do {

@@ -52,7 +52,8 @@ struct CommandServerFeedTests {
       _ = try? await isEnough.wait()
       group.cancelAll()
     }
-    #expect(heard.withLock { Array($0.prefix(6)) } == Array(repeating: [.connected, .module("a")], count: 3).flatMap(\.self))
+    #expect(
+      heard.withLock { Array($0.prefix(6)) } == Array(repeating: [.connected, .module("a")], count: 3).flatMap(\.self))
     #expect(said.withLock { $0 } == [])
     await server.stop()
   }

@@ -68,6 +68,9 @@ struct SettingsTests {
     #expect(settings.logLevel == .info && settings.logFile(nodeName: "n") == nil)
     #expect(settings.cache == nil && settings.lock == nil && settings.ipmi == nil && !settings.terminatesAfterJobs)
     #expect(settings.upload == Settings.Upload())
+    #expect(
+      settings.archive
+        == .init(directory: "/var/lib/openqa/pool/archive", limit: 1 << 30, maximumAge: .seconds(14 * 86400)))
     #expect(try Fixture("[global]\nCACHEDIRECTORY = /c\n").settings().cache == Settings.Cache(directory: "/c"))
     #expect(try Fixture("[global]\nIPMI_HOSTNAME = h\n").settings().ipmi == Settings.IPMI(hostname: "h"))
     let lock = try Fixture("[global]\nLOCK_NAME = x\n").settings().lock
@@ -105,6 +108,11 @@ struct SettingsTests {
       LOCAL_UPLOAD = 0
       UPLOAD_CHUNK_SIZE = 1000
       UPLOAD_RETRIES = 3
+      UPLOAD_CONCURRENCY = 9
+      UPLOAD_HOLD = 70
+      ARCHIVE_DIR = /archive
+      ARCHIVE_LIMIT_GB = 0.5
+      ARCHIVE_DAYS = 2
       RETRIES = 4
       RETRY_DELAY = 0.5
       RETRY_DELAY_IF_WEBUI_BUSY = 6
@@ -133,7 +141,11 @@ struct SettingsTests {
     var cache = Settings.Cache(directory: "/cache")
     (cache.limit, cache.minimumFree, cache.workers, cache.serviceURL) = (1 << 29, 20, 7, "http://c:1")
     #expect(settings.cache == cache)
-    #expect(settings.upload == Settings.Upload(isLocal: false, chunkSize: 1000, tries: 3, delay: .seconds(5)))
+    var upload = Settings.Upload(isLocal: false, chunkSize: 1000, tries: 3, delay: .seconds(5))
+    (upload.concurrency, upload.hold) = (9, .seconds(70))
+    #expect(settings.upload == upload)
+    #expect(
+      settings.archive == .init(directory: "/archive", limit: 1 << 29, maximumAge: .seconds(2 * 86400)))
     #expect(settings.retry == Settings.Retry(tries: 4, delay: .milliseconds(500), delayIfBusy: .seconds(6)))
     #expect(settings.statusInterval == .seconds(30) ... .seconds(90))
     #expect(settings.terminatesAfterJobs && settings.packagesCommand == "dpkg -l | sort")

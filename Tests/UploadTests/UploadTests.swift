@@ -2,6 +2,7 @@ import Configuration
 import Glibc
 import HTTPServer
 import Logging
+import PNGOptimizer
 import Support
 import SystemPackage
 import TestSupport
@@ -16,6 +17,10 @@ final class TakingWebUI: Sendable {
   /// `kind name` of each file, in order.
   let files = Guarded<[String]>([])
   let statusAnswer = Guarded<ServerResponse>(.json(["result": 1, "known_images": [], "known_files": []]))
+  /// The content of each image, by its name.
+  let images = Guarded<[String: [UInt8]]>([:])
+  /// Counts the files.
+  let arrivals = Observed(0)
   /// Files by name that are refused.
   let refused = Guarded<Set<String>>([])
 
@@ -31,6 +36,7 @@ final class TakingWebUI: Sendable {
     while let part = try await reader.nextPart() {
       if let filename = part.filename { name = filename } else { fields[part.name] = "" }
       let content = try await reader.collect(upTo: 1 << 20)
+      if part.filename != nil { images.withLock { $0[name] = $0[name] ?? content } }
       if part.filename == nil { fields[part.name] = String(decoding: content, as: UTF8.self) }
     }
     if refused.withLock({ $0.contains(name) }) { return .json(["error": "not wanted"], status: 400) }
@@ -41,6 +47,7 @@ final class TakingWebUI: Sendable {
         fields["ulog"] == "1" ? "ulog" : fields["image"] == "0" ? "detail" : "log"
       }
     files.withLock { $0.append("\(kind) \(name)") }
+    arrivals.change { $0 += 1 }
     return .text("OK")
   }
 }
@@ -86,7 +93,10 @@ struct UploadBench: Sendable {
   var statuses: [JSON] { web.statuses.withLock { $0 } }
   var files: [String] { web.files.withLock { $0.sorted() } }
 
-  static func run(_ body: @Sendable (UploadBench) async throws -> Void) async throws {
+  static func run(
+    _ kind: ImageCompression.Kind = .lossless(nil), programs: [String: String] = [:],
+    _ body: @Sendable (UploadBench) async throws -> Void
+  ) async throws {
     let web = TakingWebUI()
     let server = try await WebServer.start(handler: web.respond)
     let http = try HTTPClient()
@@ -98,9 +108,21 @@ struct UploadBench: Sendable {
       retry: Settings.Retry(tries: 2, delay: .zero, delayIfBusy: .zero), logger: logger)
     let lane = try IOLane(name: "pool")
     let subject = ResultUploader.Subject(job: 1, workerID: 7, commandServerURL: "http://c", workerHostname: "h")
+    let programFolder = folder.path.appending("bin")
+    try Files.makeDirectory(programFolder)
+    for (name, script) in programs {
+      let path = programFolder.appending(name)
+      try Files.replace(path, with: Array("#!/bin/bash\n\(script)\n".utf8))
+      try Files.setPermissions(path, to: FilePermissions(rawValue: 0o755))
+    }
+    let compression = ImageCompression(
+      kind, workers: try ImageWorkers(),
+      quantiser: .init(environment: ["PATH": "\(programFolder):/usr/bin:/bin"], folder: programFolder), lane: lane,
+      logger: logger)
     let bench = UploadBench(
       folder: folder, web: web,
-      uploader: ResultUploader(subject, client: client, pool: folder.path, lane: lane, logger: logger),
+      uploader: ResultUploader(
+        subject, client: client, pool: folder.path, lane: lane, compression: compression, logger: logger),
       logs: LogUploader(job: 1, client: client, pool: folder.path, lane: lane, logger: logger))
     let result: Result<Void, any Error>
     do { result = .success(try await body(bench)) } catch { result = .failure(error) }
@@ -300,7 +322,7 @@ struct ResultUploaderTests {
 
 @Suite("Logs", .timeLimit(.minutes(1)))
 struct LogUploaderTests {
-  @Test("which, in which order, and as what")
+  @Test("which, and as what: those of the test first, those that tell of the upload last")
   func logs() async throws {
     try await UploadBench.run { bench in
       for name in [
@@ -315,11 +337,14 @@ struct LogUploaderTests {
       #expect(mkfifo(bench.pool.appending("ulogs/fifo").string, 0o600) == 0)
       try await bench.logs.upload()
       #expect(
-        bench.web.files.withLock { $0 } == [
-          "ulog b c.txt", "ulog ü.log", "log video.ogv", "log video.webm", "log vars.json", "log autoinst-log.txt",
-          "log worker-log.txt", "log serial0.txt", "log serial_terminal.txt", "log serial_terminal.txt",
-          "log serial_terminal1.txt", "log serial_terminal_user.txt",
+        bench.files == [
+          "log autoinst-log.txt", "log serial0.txt", "log serial_terminal.txt", "log serial_terminal.txt",
+          "log serial_terminal1.txt", "log serial_terminal_user.txt", "log vars.json", "log video.ogv",
+          "log video.webm", "log worker-log.txt", "ulog b c.txt", "ulog ü.log",
         ])
+      let order = bench.web.files.withLock { $0 }
+      #expect(Set(order.prefix(2)) == ["ulog b c.txt", "ulog ü.log"])
+      #expect(Set(order.suffix(2)) == ["log autoinst-log.txt", "log worker-log.txt"])
       let variables = try Files.read(bench.pool.appending("vars.json")).map { String(decoding: $0, as: UTF8.self) }
       #expect(variables == #"{"A" : "b", "X_PASSWORD":"[redacted]", "_SECRET_Y":"[redacted]"}"#)
     }
