@@ -135,6 +135,15 @@ let package = Package(
       exclude: ["README.md"],
       swiftSettings: swiftSettings
     ),
+    .executableTarget(
+      name: "benchmark-uploads",
+      dependencies: [
+        "Configuration", "HTTPServer", "OpenQAProtocol", "PNGOptimizer", "Support", "Transport", "Upload", "WebUIClient",
+        argumentParser, logging, systemPackage,
+      ],
+      path: "Tests/benchmark-uploads",
+      swiftSettings: swiftSettings
+    ),
     .executableTarget(name: "tree-maker", path: "Tests/tree-maker", linkerSettings: cProgram),
     .testTarget(
       name: "FakeIsotovideoTests",

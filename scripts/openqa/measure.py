@@ -79,12 +79,13 @@ class Worker:
     def threads(self):
         return sum(len(glob.glob(f"/proc/{pid}/task/*")) for pid in self.tree())
 
-    def exit_to_uploading(self):
-        """Runs a job; seconds from the end of its backend to the web UI's answer to 'uploading'."""
+    def end_of_job(self, kind):
+        """Runs a job. Seconds from the end of its backend to the web UI's answer to 'uploading', from there to the answer
+        to set_done, and how many files were sent after the backend's end."""
         log = open(f"{STATE}/log/nginx-measure.log")
         log.seek(0, os.SEEK_END)
         job = subprocess.run(
-            [SEED_JOB, "basic", f"WORKER_CLASS=measure-{self.name}"], check=True, capture_output=True, text=True
+            [SEED_JOB, kind, f"WORKER_CLASS=measure-{self.name}"], check=True, capture_output=True, text=True
         ).stdout.split()[-1]
         backend = self.backend(time.monotonic() + 120)
         descriptor = os.pidfd_open(backend)
@@ -94,19 +95,27 @@ class Worker:
             sys.exit(f"the backend of job {job} does not end")
         ended = time.time()
         os.close(descriptor)
-        lines, deadline = [], time.monotonic() + 60
+        lines, deadline = [], time.monotonic() + 120
         while not any(f"/jobs/{job}/set_done" in line for line in lines):
             if time.monotonic() > deadline:
                 sys.exit(f"job {job} does not end")
             lines += log.readlines()
             time.sleep(0.1)
-        # The first status after the end is 'uploading'; one on its way at the end has begun before it.
+        uploading, done, files = None, None, 0
         for line in lines:
             at, duration, method, path = line.split()[:4]
-            if method == "POST" and path.startswith(f"/api/v1/jobs/{job}/status"):
-                if float(at) - float(duration) > ended - 0.002:
-                    return float(at) - ended
-        sys.exit(f"job {job} ended without 'uploading'")
+            # What was on its way at the backend's end has begun before it.
+            if method != "POST" or float(at) - float(duration) < ended - 0.002:
+                continue
+            if path.startswith(f"/api/v1/jobs/{job}/status"):
+                uploading = uploading or float(at)  # the first status after the end
+            elif path.startswith(f"/api/v1/jobs/{job}/artefact"):
+                files += 1
+            elif path.startswith(f"/api/v1/jobs/{job}/set_done"):
+                done = float(at)
+        if uploading is None or done is None:
+            sys.exit(f"job {job} ended without 'uploading'")
+        return uploading - ended, done - uploading, files
 
     def is_at_home(self, pid):
         """Whether a process is in the slot's pool."""
@@ -166,7 +175,10 @@ def measure(worker):
     results["of it written (dirty), MB"] = [worker.memory(r"Private_Dirty:\s+(\d+)")]
     results["idle resident memory, MB"] = [worker.memory(r"\nRss:\s+(\d+)")]
     results["threads"] = [worker.threads()]
-    results["exit → uploading, ms"] = [1000 * worker.exit_to_uploading() for _ in range(RUNS)]
+    results["exit → uploading, ms"] = [1000 * worker.end_of_job("basic")[0] for _ in range(RUNS)]
+    ends = [worker.end_of_job("load") for _ in range(RUNS)]
+    results["150 images: uploading → done, ms"] = [1000 * end[1] for end in ends]
+    results["150 images: files after the exit"] = [end[2] for end in ends]
     worker.stop()
     return results
 
