@@ -22,6 +22,8 @@ package struct WebUIClient: Sendable {
     package var tries: Int?
     /// How long one try may take, at most; ``Settings/Retry`` may allow less.
     package var limits = HTTPRequest.Limits()
+    /// Added to the port of the web UI's address, if that names one: its other services are beside it.
+    package var portDelta = 0
 
     package init(_ method: HTTPRequest.Method, _ path: String) {
       self.method = method
@@ -89,10 +91,12 @@ package struct WebUIClient: Sendable {
       let deadline = min(standing.withLock { $0.failingSince } ?? begin, begin) + retry.limit
       do {
         let answer = try await attempt(limited(call, by: deadline))
-        standing.withLock { $0.failingSince = nil }
+        if call.portDelta == 0 { standing.withLock { $0.failingSince = nil } }
         return answer
       } catch let error as WebUIError {
-        standing.withLock { $0.failingSince = error.isTemporary ? $0.failingSince ?? begin : nil }
+        if call.portDelta == 0 {
+          standing.withLock { $0.failingSince = error.isTemporary ? $0.failingSince ?? begin : nil }
+        }
         let wait = error.isBusy ? retry.delayIfBusy : retry.delay
         let isOver = ContinuousClock.now + wait >= deadline
         remaining = error.isTemporary && !isOver ? remaining - 1 : 0
@@ -195,6 +199,7 @@ package struct WebUIClient: Sendable {
 
   private func url(of call: Call) -> String {
     let path = call.path.hasPrefix("/") ? call.path : "/api/v1/\(call.path)"
+    let origin = WebUIClient.origin(origin, plus: call.portDelta)
     return call.query.isEmpty ? origin + path : "\(origin)\(path)?\(Query.text(call.query))"
   }
 
@@ -205,6 +210,14 @@ package struct WebUIClient: Sendable {
     guard let scheme = url.firstRange(of: "://") else { return url }
     let authority = url[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
     return String(url[..<authority.endIndex])
+  }
+
+  /// The origin with another port, if it names one.
+  package static func origin(_ origin: String, plus portDelta: Int) -> String {
+    guard portDelta != 0, let colon = origin.lastIndex(of: ":"),
+      let port = Int(origin[origin.index(after: colon)...])
+    else { return origin }
+    return "\(origin[..<colon]):\(port + portDelta)"
   }
 
   /// Path and query of an absolute URL.
