@@ -63,6 +63,7 @@ extension Settings {
     terminatesAfterJobs = reader.flag(.terminatesAfterJobs)
     orphanLimit = reader.seconds(.orphanLimit, in: 1...1e9)
     backendStartLimit = reader.seconds(.backendStartLimit, in: 0.1...1e9)
+    liveFrameRate = reader.number(.liveFrameRate, in: 0.1...60)
     packagesCommand = reader.text(.packagesCommand)
     let load = reader.number(.criticalLoad)
     criticalLoad = load == 0 ? nil : load

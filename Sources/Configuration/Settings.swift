@@ -38,6 +38,8 @@ package struct Settings: Sendable, Hashable {
   package var orphanLimit: Duration
   /// How long a backend may take until its command server answers before that is reported.
   package var backendStartLimit: Duration
+  /// The most screens a second that live viewers get.
+  package var liveFrameRate: Double
   /// A shell command that lists what is installed.
   package var packagesCommand: String?
   /// The load average that keeps new jobs off; nil for none.
