@@ -79,8 +79,9 @@ let package = Package(
 
     // Floor 4: siblings that only Agent wires together.
     library("AssetCache", ["Configuration", "OpenQAProtocol", "Support", "Transport", logging, systemPackage]),
-    library("CommandServerClient", ["OpenQAProtocol", "Support", "Transport"]),
+    library("CommandServerClient", ["OpenQAProtocol", "Support", "Transport", logging]),
     library("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", logging, systemPackage]),
+    library("Live", ["OpenQAProtocol", "Support", "Transport", "WebUIClient", logging, systemPackage]),
     library("Upload", ["OpenQAProtocol", "Support", "Transport", "WebUIClient", logging, systemPackage]),
     library("WebUISession", ["Configuration", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging]),
 
@@ -88,8 +89,8 @@ let package = Package(
     library(
       "Agent",
       [
-        "AssetCache", "CommandServerClient", "Configuration", "Engines", "OpenQAProtocol", "ProcessTree", "Support",
-        "Transport", "Upload", "WebUIClient", "WebUISession", logging, systemPackage,
+        "AssetCache", "CommandServerClient", "Configuration", "Engines", "Live", "OpenQAProtocol", "ProcessTree",
+        "Support", "Transport", "Upload", "WebUIClient", "WebUISession", logging, systemPackage,
       ]
     ),
 
@@ -146,7 +147,11 @@ let package = Package(
       "AssetCache",
       ["Configuration", "HTTPServer", "OpenQAProtocol", "Support", "Transport", logging, systemPackage]
     ),
-    tests("CommandServerClient", ["HTTPServer", "Support", "Transport"]),
+    tests("CommandServerClient", ["HTTPServer", "Support", "Transport", logging]),
+    tests(
+      "Live",
+      ["Configuration", "HTTPServer", "OpenQAProtocol", "Support", "Transport", "WebUIClient", logging, systemPackage]
+    ),
     tests("Engines", ["Configuration", "OpenQAProtocol", "ProcessTree", "Support", systemPackage]),
     tests(
       "Upload",
@@ -158,8 +163,8 @@ let package = Package(
     tests(
       "Agent",
       [
-        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "ProcessTree", "Support", "Transport",
-        "fake-isotovideo", logging, systemPackage,
+        "Configuration", "Engines", "HTTPServer", "Live", "LocalWebUI", "OpenQAProtocol", "ProcessTree", "Support",
+        "Transport", "fake-isotovideo", logging, systemPackage,
       ]
     ),
     tests(

@@ -39,6 +39,8 @@ package struct Host: Sendable {
     var facts = try await knowledge
     if let warning = await unitWarning { facts.problems.append(warning) }
     let hostLog = SlotLog(level: settings.map(\.logLevel).min() ?? .info, output: output)
+    let watchLogger = hostLog.logger()
+    let watcher = FileWatcher { watchLogger.warning("\($0)") }
     let report = notifier.map { ServiceReport($0, slots: settings.map(\.instance), logger: hostLog.logger()) }
     var slots: [Slot] = []
     var logs: [SlotLog] = []
@@ -74,7 +76,8 @@ package struct Host: Sendable {
       if let shutdown { shutdowns.append(shutdown) }
       let context = SlotContext(
         settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane,
-        cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http, log: log,
+        cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http,
+        webSockets: webSockets, watcher: watcher, log: log,
         isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
         environment: environment, clock: ContinuousClock(),
         startLimit: try settings.lock.map { try StartLimit($0) }, recheck: recheck,
@@ -85,8 +88,7 @@ package struct Host: Sendable {
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(
         Slot(
-          context, registration: facts.registration(settings, interfaceVersion: interfaceVersion),
-          webSockets: webSockets))
+          context, registration: facts.registration(settings, interfaceVersion: interfaceVersion)))
     }
     heartbeat = Heartbeat(
       slots: zip(zip(settings, slots), pools).map { ($0.0.instance, $0.1, $1) }, http: http, webSockets: webSockets)

@@ -1,3 +1,4 @@
+import Live
 import OpenQAProtocol
 import Support
 
@@ -40,6 +41,10 @@ struct JobRecord: Sendable, Hashable {
   var skipReason: SkipReason?
   /// The result, as the web UI has answered to the end of the job.
   var result: String?
+  /// Who looks on.
+  var audience = Audience()
+  /// How much of each log live viewers have got.
+  var liveOffsets: [LiveStatus.Log: Int64] = [:]
 
   /// Whether the jobs that wait for this one can be run: it ended by itself, and well (protocol §3.3).
   var isSuccess: Bool { reason == .done && (result == "passed" || result == "softfailed") }
@@ -94,6 +99,13 @@ extension JobRecord {
     }
     if let text = json["skip_reason"]?.string { skipReason = SkipReason(text, try stopReason("skip_stop")) }
     result = json["result"]?.string
+    if let live = json["live"] {
+      audience.viewers = live["viewers"]?.integer.flatMap { Int(exactly: $0) }.map { max(0, $0) } ?? 0
+      audience.hasDeveloper = live["developer"] == true
+      for log in LiveStatus.Log.allCases {
+        liveOffsets[log] = live["offsets"]?[log.rawValue]?.integer.flatMap { $0 > 0 ? $0 : nil }
+      }
+    }
   }
 
   /// What ``init(parsing:bootID:)`` reads.
@@ -110,6 +122,13 @@ extension JobRecord {
     json["skip_reason"] = skipReason.map { .string($0.text) }
     json["skip_stop"] = skipReason?.stop?.record
     json["result"] = result.map { .string($0) }
+    if audience != Audience() || !liveOffsets.isEmpty {
+      json["live"] = [
+        "viewers": .integer(Int64(audience.viewers)), "developer": .bool(audience.hasDeveloper),
+        "offsets": .object(
+          Dictionary(uniqueKeysWithValues: liveOffsets.map { ($0.rawValue, .integer($1)) })),
+      ]
+    }
     return json.bytes
   }
 }

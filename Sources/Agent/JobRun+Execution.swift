@@ -22,12 +22,15 @@ extension JobRun {
     let tree = await tree(backend.processes)
     let limit = await remainingTime(JobLimits(job, settings: slot.settings).execution, journal)
     let start = await remainingTime(slot.settings.lock?.expiration ?? .zero, journal)
+    let hasEnded = Latch<Void>()
     await withTaskGroup(of: Void.self) { group in
       if let tree { group.addTask { await watch(tree) } }
       group.addTask { if await sleepsFor(limit) { stop.open(with: .timedOut(.execution)) } }
       if let place { group.addTask { if await sleepsFor(start) { place.leave() } } }
       group.addTask { await upload(uploader) }
       group.addTask { await greet(backend.commandServer) }
+      group.addTask { await listen(to: backend.commandServer, until: hasEnded) }
+      group.addTask { await waitsFor { await live(job, backend.commandServer, uploader, journal) } }
       group.addTask {
         await show(job)
         await session.sendStatus()
@@ -37,6 +40,7 @@ extension JobRun {
       group.addTask { await decide(journal) }
       group.addTask { await tellUploading(job.id) }
       if let tree { await end(tree, backend.commandServer, reason) }
+      hasEnded.open(with: ())
     }
     if Task.isCancelled { return }
     // Only now: until the reason is on record, the supervisor alone knows how the backend ended.
@@ -114,7 +118,9 @@ extension JobRun {
 
   /// Passes over the results until the job stops; the last one begun is finished.
   private func upload(_ uploader: ResultUploader) async {
+    var wish = 0
     repeat {
+      wish = wishes.value
       do {
         try await uploader.pass(isFinal: false)
       } catch let error as UploadError {
@@ -126,7 +132,7 @@ extension JobRun {
       } catch {
         slot.logger.warning("results are not uploaded now: \(error)")
       }
-    } while await sleepsFor(JobRun.period)
+    } while await isPassDue(after: wish)
   }
 
   /// Waits for the command server to come up, to say so, and says as well when that takes long.

@@ -1,6 +1,7 @@
 import CommandServerClient
 import Configuration
 import Engines
+import Live
 import Logging
 import OpenQAProtocol
 import ProcessTree
@@ -40,6 +41,10 @@ struct JobRun: Sendable {
   let commandServerIsUp = Latch<Void>()
   /// Opened when it has not within its limit. A process that has taken the job back at its end knows neither.
   let commandServerIsLate = Latch<Void>()
+  /// Who looks on.
+  let audience: Observed<Audience>
+  /// Counts reasons to look at the results at once.
+  let wishes = Observed(0)
   /// Called before the web UI hears that the job is over, and may give the next one.
   let isEnding: @Sendable () -> Void
 
@@ -66,6 +71,7 @@ struct JobRun: Sendable {
   }
 
   private func run(_ past: JobRecord, _ found: Supervisor.Finding, _ journal: JobJournal) async {
+    async let _ = recordAudience(journal, known: past.audience)
     if past.phase == .settingUp, await !accept(past, journal) { return await drop(past) }
     slot.log.begin(job: past.grabbed.id, webUI: "\(webUI.address)", pool: slot.pool)
     if past.phase != .settingUp { slot.logger.notice("Going on with job \(past.grabbed.id) from \(webUI.address)") }

@@ -1,5 +1,6 @@
 import Configuration
 import Engines
+import Live
 import Logging
 import OpenQAProtocol
 import ProcessTree
@@ -63,12 +64,14 @@ package actor Slot {
   private var stopJob: Latch<StopReason>?
   /// Of the current job.
   private var journal: JobJournal?
+  /// Who looks on while the current job runs.
+  private var audience: Observed<Audience>?
   /// Who uses the pool instead of this slot.
   private var poolHolder: String?
   /// What is in the way now is to be looked at again soon.
   private var isRecheckDue = false
 
-  init(_ context: SlotContext, registration: WorkerRegistration, webSockets: WebSocketClient) {
+  init(_ context: SlotContext, registration: WorkerRegistration) {
     self.context = context
     availability = Availability(context)
     logger = context.logger
@@ -81,7 +84,7 @@ package actor Slot {
         webUI.address, credentials: webUI.credentials, http: context.http, retry: webUI.retry, logger: logger,
         clock: context.clock)
       return WebUISession(
-        client, webSockets: webSockets, registration: registration, timing: timing, logger: logger)
+        client, webSockets: context.webSockets, registration: registration, timing: timing, logger: logger)
     }
     state = SlotState(
       webUIs: context.settings.webUIs.map(\.address.entry), endsAfterJobs: context.settings.terminatesAfterJobs)
@@ -134,12 +137,14 @@ package actor Slot {
     stopJob = stop
     let journal = JobJournal(record, pool: context.pool, logger: logger)
     self.journal = journal
+    let audience = Observed(record.audience)
+    self.audience = audience
     let run = JobRun(
       slot: context, session: sessions[webUI], client: await sessions[webUI].client,
       webUI: context.settings.webUIs[webUI], workerID: record.workerID, stop: stop, connected: workerIDs[webUI],
       lock: await availability.lock, show: { [weak self] in await self?.show($0, rest: record.rest, webUI: webUI) },
       place: record.skipReason == nil ? await availability.takePlace() : nil,
-      isEnding: { [outbox] in outbox.yield(.jobEnding) })
+      audience: audience, isEnding: { [outbox] in outbox.yield(.jobEnding) })
     group.addTask { [outbox] in
       outbox.yield(.jobEnded(isSuccess: await run.run(journal, found: found)))
     }
@@ -218,6 +223,7 @@ package actor Slot {
     case .jobEnding: return [.jobEnding]
     case .jobEnded(let isSuccess):
       stopJob = nil
+      audience = nil
       await availability.noteJob()
       return [
         .availability(await availability.obstacle(isTaking: hasNext)), .jobEnded(isSuccess: isSuccess),
@@ -248,7 +254,7 @@ package actor Slot {
       await sessions[webUI].reject(jobs: jobs, reason: reason)
     case .stopJob(let reason): stopJob?.open(with: reason)
     case .abandonJob: logger.warning("Not waiting for the job's end")
-    case .tellJob(let command): logger.debug("Nothing is done about \(command.rawValue)")
+    case .tellJob(let command): audience?.change { $0.note(command) }
     case .warn(let text): logger.warning("\(text)")
     case .showStatus(let isUrgent):
       let status = state.obstacle.map { WorkerStatus.broken(reason: $0.text) } ?? .free

@@ -17,6 +17,9 @@ struct SlotContext: Sendable {
   /// Where the cache is read; the share's lane without a cache.
   var cacheLane: IOLane
   var http: HTTPClient
+  var webSockets: WebSocketClient
+  /// The host's.
+  var watcher: FileWatcher
   var log: SlotLog
   var isotovideo: Isotovideo
   /// Starts what jobs run.

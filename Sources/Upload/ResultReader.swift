@@ -12,6 +12,10 @@ struct CollectedResults: Sendable {
   var modules: [String: [UInt8]] = [:]
   /// The modules that need not be read again once the web UI has taken these results.
   var finished: Set<String> = []
+  /// The last module that goes with these results; nil if none does.
+  var upTo: String?
+  /// Whether that is the one that the test is at, which pauses.
+  var isUpToCurrent = false
   /// Images by the MD5 sum that isotovideo wrote them with.
   var images: [String: String] = [:]
   /// Text and audio files.
@@ -67,6 +71,7 @@ struct ResultReader {
         add(extraModule, extraName, isRunning: false, to: &results)
       }
       extraEntries += module.extraTests
+      (results.upTo, results.isUpToCurrent) = (name, index == current)
       if !isRunning { results.finished.insert(name) }
     }
     if !isFinal, let current, results.modules[names[current]] == nil {

@@ -1,5 +1,5 @@
 package import Logging
-import OpenQAProtocol
+package import OpenQAProtocol
 package import Support
 package import SystemPackage
 import Transport
@@ -24,6 +24,9 @@ package actor ResultUploader {
 
   /// Uploads at a time.
   private static let concurrency = 4
+
+  /// How far the results are at the web UI.
+  package nonisolated let progress = Observed(UploadProgress())
 
   private let subject: Subject
   private let client: WebUIClient
@@ -63,7 +66,17 @@ package actor ResultUploader {
     files.formUnion(results.files)
     for md5 in known.knownImages ?? [] { images[md5] = nil }
     files.subtract(known.knownFiles ?? [])
+    showProgress(results)
+    defer { showProgress(results) }
     try await upload()
+  }
+
+  private func showProgress(_ results: CollectedResults) {
+    let (images, files) = (images.count, files.count)
+    progress.change {
+      ($0.upTo, $0.isUpToCurrent) = (results.upTo, results.isUpToCurrent)
+      ($0.outstandingImages, $0.outstandingFiles) = (images, files)
+    }
   }
 
   /// What the backend does; nil if it does not say, or nothing that can be read.
