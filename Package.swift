@@ -185,8 +185,8 @@ let package = Package(
     tests(
       "Agent",
       [
-        "Configuration", "Engines", "HTTPServer", "LocalWebUI", "OpenQAProtocol", "ProcessTree", "Support", "Transport",
-        "fake-isotovideo", logging, systemPackage,
+        "Configuration", "Engines", "HTTPServer", "Live", "LocalWebUI", "OpenQAProtocol", "ProcessTree", "Support",
+        "Transport", "fake-isotovideo", logging, systemPackage,
       ]
     ),
     tests(

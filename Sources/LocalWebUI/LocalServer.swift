@@ -16,6 +16,10 @@ package actor LocalServer {
     case changed(LocalJob)
     /// A file has arrived in a job's folder.
     case arrived(job: Int64, file: String)
+    /// A worker shows something of a running job: a file in the job's folder has changed, and is so large now.
+    case live(job: Int64, file: String, size: Int64)
+    /// A worker tells developers how far its uploads are.
+    case progress(job: Int64, JSON)
   }
 
   /// To be taken by one task.
@@ -132,7 +136,10 @@ package actor LocalServer {
   // MARK: Requests
 
   private func respond(to request: ServerRequest) async throws -> ServerResponse {
-    let parts = request.path.split(separator: "/").map(String.init)
+    var parts = request.path.split(separator: "/").map(String.init)
+    // The live handler is a service of its own elsewhere.
+    let isLiveHandler = parts.first == "liveviewhandler"
+    if isLiveHandler { parts.removeFirst() }
     guard parts.count > 2, parts[0] == "api", parts[1] == "v1" else { return .text("not found\n", status: 404) }
     switch (request.method, parts[2], parts.count) {
     case ("GET", "workers", 3), ("HEAD", "workers", 3): return .json(["workers": []])
@@ -143,6 +150,9 @@ package actor LocalServer {
     case ("POST", "jobs", 5):
       guard let id = Int64(parts[3]), let job = board.jobs[id] else { break }
       switch parts[4] {
+      case "upload_progress" where isLiveHandler:
+        out.yield(.progress(job: id, try JSON(parsing: try await request.body.collect(upTo: 1 << 16))))
+        return .json(["broadcast_count": 0])
       case "status": return try await takeStatus(request, of: job)
       case "artefact": return try await takeArtefact(request, of: job)
       case "upload_state": return try await takeUploadState(request, of: job)
@@ -175,8 +185,14 @@ package actor LocalServer {
       return .json(["error": "the body has no status"], status: 400)
     }
     let images = storedImages
-    let reply = board.change(job.id) { $0.take(status: status, storedImages: images) }
+    let reply = board.change(job.id) { $0.take(status: LiveFiles.rest(of: status), storedImages: images) }
     changed(job.id)
+    if case .answer = reply {
+      let live = LiveFiles(folder: folder.appending(String(job.id)))
+      for change in try await lane.run({ try live.take(status) }) {
+        out.yield(.live(job: job.id, file: change.file, size: change.size))
+      }
+    }
     switch reply {
     case .answer(let answer): return .json(answer)
     case .refusal(let error): return .json(["error": .string(error)], status: 400)

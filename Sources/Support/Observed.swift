@@ -43,10 +43,11 @@ public final class Observed<Value: Sendable>: Sendable, AsyncSequence {
   public func makeAsyncIterator() -> Iterator { Iterator(observed: self) }
 
   /// Waits until the value is such that `holds` holds, and returns it.
-  /// - Throws: `CancellationError`.
+  /// - Throws: `CancellationError`, whether or not it holds: who waits again and again ends with its task.
   @discardableResult
   public func wait(until holds: (Value) -> Bool) async throws -> Value {
     while true {
+      try Task.checkCancellation()
       let (value, next) = state.withLock { ($0.value, $0.next) }
       if holds(value) { return value }
       _ = try await next.wait()

@@ -228,7 +228,7 @@ package struct WebUIClient: Sendable {
   }
 
   /// The origin with another port, if it names one.
-  static func origin(_ origin: String, plus portDelta: Int) -> String {
+  package static func origin(_ origin: String, plus portDelta: Int) -> String {
     guard portDelta != 0, let colon = origin.lastIndex(of: ":"),
       let port = Int(origin[origin.index(after: colon)...])
     else { return origin }

@@ -32,7 +32,7 @@ final class DemoScreen: Sendable {
         return lines
       }
       for line in lines { tell(line) }
-    case .disconnected, .message, .arrived: break
+    case .disconnected, .message, .arrived, .live, .progress: break
     }
   }
 

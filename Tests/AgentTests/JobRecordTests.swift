@@ -1,3 +1,4 @@
+import Live
 import OpenQAProtocol
 import Support
 import Testing
@@ -28,6 +29,8 @@ struct JobRecordTests {
       $0.reason = reason
       $0.skipReason = SkipReason("for a reason", reason)
       $0.finished = ["duplicated", "uploaded /pool/a b"]
+      ($0.audience.viewers, $0.audience.hasDeveloper) = (3, true)
+      $0.liveOffsets = [.autoinst: 12, .userTerminal: 1 << 40]
     }
     #expect(try JobRecord(parsing: record.text, bootID: "boot") == record)
     #expect(record.phase == (reason == nil ? .executing : .reporting))

@@ -52,8 +52,8 @@ struct CommandServerFeedTests {
       _ = try? await isEnough.wait()
       group.cancelAll()
     }
-    #expect(
-      heard.withLock { Array($0.prefix(6)) } == Array(repeating: [.connected, .module("a")], count: 3).flatMap(\.self))
+    let expected = Array(repeating: [CommandServerFeed.Event.connected, .module("a")], count: 3).flatMap(\.self)
+    #expect(heard.withLock { Array($0.prefix(6)) } == expected)
     #expect(said.withLock { $0 } == [])
     await server.stop()
   }

@@ -121,6 +121,7 @@ struct SettingsTests {
       TERMINATE_AFTER_JOBS_DONE = 1
       ORPHAN_LIMIT = 60
       BACKEND_START_LIMIT = 5
+      LIVE_FPS = 2.5
       PACKAGES_CMD = dpkg -l | sort
       CRITICAL_LOAD_AVG_THRESHOLD = 0
       POOL_MIN_FREE_GB = 0
@@ -150,6 +151,7 @@ struct SettingsTests {
     #expect(settings.statusInterval == .seconds(30) ... .seconds(90))
     #expect(settings.terminatesAfterJobs && settings.packagesCommand == "dpkg -l | sort")
     #expect(settings.orphanLimit == .seconds(60) && settings.backendStartLimit == .seconds(5))
+    #expect(settings.liveFrameRate == 2.5)
     #expect(settings.criticalLoad == nil && settings.parallelOneHostOnly == "1" && settings.minimumFreeSpace == nil)
     #expect(
       settings.lock == Settings.Lock(name: "starts", limit: 2, expiration: .seconds(10), directory: "/cache"))

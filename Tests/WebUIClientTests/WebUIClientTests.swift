@@ -195,4 +195,14 @@ struct WebUIClientTests {
     #expect(WebUIClient.target(of: "http://h:1") == "/")
     #expect(WebUIClient.target(of: "http://h:1?a#b") == "/?a")
   }
+
+  @Test(
+    "services beside the web UI",
+    arguments: [
+      ("http://h:80", "http://h:82"), ("http://h", "http://h"), ("https://[::1]", "https://[::1]"),
+      ("https://[::1]:443", "https://[::1]:445"),
+    ])
+  func beside(origin: String, expected: String) {
+    #expect(WebUIClient.origin(origin, plus: 2) == expected && WebUIClient.origin(origin, plus: 0) == origin)
+  }
 }
