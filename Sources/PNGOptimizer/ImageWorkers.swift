@@ -75,11 +75,11 @@ public final class ImageWorkers: Sendable {
     while let (work, waiting) = next(in: queue) {
       let level = work.level ?? .forBacklog(waiting, threads: threads)
       let current = optimizer ?? ImageOptimizer()
-      work.outcome.open(
-        with: Result { () throws(PNGError) in
-          try current.optimize(work.file, level: level) { work.cancelled.value != nil }
-        })
+      let outcome = Result { () throws(PNGError) in
+        try current.optimize(work.file, level: level) { work.cancelled.value != nil }
+      }
       queue.change { $0.running -= 1 }
+      work.outcome.open(with: outcome)
       optimizer = queue.read { $0.waiting.isEmpty } ? nil : current
     }
   }

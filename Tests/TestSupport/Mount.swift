@@ -1,25 +1,24 @@
 import Glibc
 import Support
-import SystemPackage
-import TestSupport
+package import SystemPackage
 
 /// A file system on a folder, which is gone with the last reference to it.
-final class Mount: Sendable {
+package final class Mount: Sendable {
   private let folder: FilePath
   /// The end at which a file system's server would read its requests.
   private let server: FileDescriptor?
 
   /// Whether this process may mount at all.
-  static let isAllowed: Bool = {
+  package static let isAllowed: Bool = {
     guard let folder = try? TemporaryFolder() else { return false }
     return (try? Mount(on: folder.path, size: 4096)) != nil
   }()
 
   /// Whether it may mount a file system with a server.
-  static let isFUSEAllowed = isAllowed && access("/dev/fuse", R_OK | W_OK) == 0
+  package static let isFUSEAllowed = isAllowed && access("/dev/fuse", R_OK | W_OK) == 0
 
   /// A file system of so many bytes.
-  init(on folder: FilePath, size: Int) throws {
+  package init(on folder: FilePath, size: Int) throws {
     self.folder = folder
     server = nil
     try Mount.mount("tmpfs", on: folder, options: "size=\(size),mode=755")
@@ -27,7 +26,7 @@ final class Mount: Sendable {
 
   /// A file system whose server never answers. Whoever waits for it gets an error when this is gone; should this process
   /// die before, the kernel sees to that.
-  init(hangingOn folder: FilePath) throws {
+  package init(hangingOn folder: FilePath) throws {
     self.folder = folder
     let server = try FileDescriptor.open("/dev/fuse", .readWrite, options: .closeOnExec)
     self.server = server
