@@ -100,7 +100,7 @@ static void read_source(png_structp png, png_bytep bytes, size_t size) {
   while (size > 0) {
     if (source->piece == 4) png_error(png, "more was read than there is");
     size_t left = source->pieces[source->piece].size, taken = size < left ? size : left;
-    memcpy(bytes, source->pieces[source->piece].bytes, taken);
+    if (taken > 0) memcpy(bytes, source->pieces[source->piece].bytes, taken);
     source->pieces[source->piece].bytes += taken;
     source->pieces[source->piece].size -= taken;
     bytes += taken;
