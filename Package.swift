@@ -151,12 +151,16 @@ let package = Package(
       resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),
+    // What the optimiser is held against: libpng alone.
+    .target(
+      name: "CPNGReference", dependencies: ["CPNG"], path: "Tests/CPNGReference", linkerSettings: [.linkedLibrary("png")]),
     tests("Support", []),
     tests("HTTPServer", [nioCore, nioPosix]),
     tests(
       "ProcessTree", ["CLinux", "Support", "job-supervisor", "tree-maker", systemPackage],
       resources: [.copy("Fixtures")]
     ),
+    tests("PNGOptimizer", ["CPNGReference", "Support", systemPackage]),
     tests("Transport", ["HTTPServer", systemPackage]),
     tests("OpenQAProtocol", [], resources: [.copy("Fixtures")]),
     tests("Configuration", [systemPackage]),

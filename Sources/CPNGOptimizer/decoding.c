@@ -37,10 +37,9 @@ static enum cpng_status inflate_rows(
   }
   // Is it the data or only their Adler-32? They are between a header of two bytes and four of checksum.
   if (layout->data_size < 6) return CPNG_BAD_DATA;
-  return libdeflate_deflate_decompress(
-           optimizer->decompressor, data + 2, layout->data_size - 6, rows, size, &made) == LIBDEFLATE_SUCCESS
-    ? CPNG_BAD_DATA_CHECKSUM
-    : CPNG_BAD_DATA;
+  enum libdeflate_result result =
+    libdeflate_deflate_decompress(optimizer->decompressor, data + 2, layout->data_size - 6, rows, size, NULL);
+  return result == LIBDEFLATE_SUCCESS ? CPNG_BAD_DATA_CHECKSUM : CPNG_BAD_DATA;
 }
 
 static inline uint8_t nearest(int left, int above, int corner) {
@@ -101,7 +100,7 @@ static void read_source(png_structp png, png_bytep bytes, size_t size) {
   while (size > 0) {
     if (source->piece == 4) png_error(png, "more was read than there is");
     size_t left = source->pieces[source->piece].size, taken = size < left ? size : left;
-    memcpy(bytes, source->pieces[source->piece].bytes, taken);
+    if (taken > 0) memcpy(bytes, source->pieces[source->piece].bytes, taken);
     source->pieces[source->piece].bytes += taken;
     source->pieces[source->piece].size -= taken;
     bytes += taken;

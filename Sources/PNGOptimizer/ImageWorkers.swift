@@ -10,8 +10,8 @@ public final class ImageWorkers: Sendable {
   private struct Work: Sendable {
     let level: PNGLevel?
     let cancelled: Latch<Void>
-    /// Does it on a worker's thread.
-    let perform: @Sendable (ImageOptimizer, PNGLevel) -> Void
+    /// Does it on a worker's thread, and returns what lets the caller know.
+    let perform: @Sendable (ImageOptimizer, PNGLevel) -> () -> Void
   }
 
   private struct State {
@@ -77,8 +77,8 @@ public final class ImageWorkers: Sendable {
     let outcome = Latch<Result<Value, Failure>>()
     let cancelled = Latch<Void>()
     let work = Work(level: level, cancelled: cancelled) { optimizer, level in
-      outcome.open(
-        with: Result { () throws(Failure) in try body(optimizer, level) { cancelled.value != nil } })
+      let result = Result { () throws(Failure) in try body(optimizer, level) { cancelled.value != nil } }
+      return { outcome.open(with: result) }
     }
     queue.change { state in
       if state.waiting.count < capacity {
@@ -101,8 +101,9 @@ public final class ImageWorkers: Sendable {
     while let (work, waiting) = next(in: queue) {
       let level = work.level ?? .forBacklog(waiting, threads: threads)
       let current = optimizer ?? ImageOptimizer()
-      work.perform(current, level)
+      let deliver = work.perform(current, level)
       queue.change { $0.running -= 1 }
+      deliver()
       optimizer = queue.read { $0.waiting.isEmpty } ? nil : current
     }
   }
