@@ -46,7 +46,7 @@ package struct Host: Sendable {
     let watchLogger = hostLog.logger()
     let watcher = FileWatcher { watchLogger.warning("\($0)") }
     let images = try ImageWorkers()
-    let budgets = Host.uploadBudgets(for: settings)
+    let uploads = SharedUploads.all(for: settings)
     let report = notifier.map { ServiceReport($0, slots: settings.map(\.instance), logger: hostLog.logger()) }
     var slots: [Slot] = []
     var logs: [SlotLog] = []
@@ -83,7 +83,7 @@ package struct Host: Sendable {
       let context = SlotContext(
         settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane,
         cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http,
-        webSockets: webSockets, watcher: watcher, images: images, uploadBudgets: budgets, log: log,
+        webSockets: webSockets, watcher: watcher, images: images, uploads: uploads, log: log,
         isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
         environment: environment, clock: ContinuousClock(),
         startLimit: try settings.lock.map { try StartLimit($0) }, recheck: recheck,
@@ -132,17 +132,6 @@ package struct Host: Sendable {
       configuration.connectionsPerHost, settings.map(\.upload.concurrency).max() ?? 0)
     configuration.connectionsPerLane = webUIs.count * configuration.connectionsPerHost + settings.count
     return configuration
-  }
-
-  /// One for each web UI, as large as any slot wants it.
-  private static func uploadBudgets(for settings: [Settings]) -> [String: UploadBudget] {
-    var limits: [String: Int] = [:]
-    for settings in settings {
-      for webUI in settings.webUIs {
-        limits[webUI.address.origin] = max(limits[webUI.address.origin] ?? 1, settings.upload.concurrency)
-      }
-    }
-    return limits.mapValues { UploadBudget($0) }
   }
 
   /// Everything but what is this process's own business, and the mark of the pool.

@@ -15,7 +15,8 @@ extension JobRun {
     ResultUploader(
       .init(
         job: job.id, workerID: workerID, commandServerURL: server.url, workerHostname: slot.workerHostname),
-      client: client, pool: slot.pool.path, lane: slot.pool.lane, compression: compression(job), logger: slot.logger)
+      client: client, pool: slot.pool.path, lane: slot.pool.lane, compression: compression(job),
+      known: slot.uploads(to: webUI).known, logger: slot.logger)
   }
 
   /// How the job's screenshots are made smaller: its own settings say it, which the worker's win over.

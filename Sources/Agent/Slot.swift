@@ -82,7 +82,7 @@ package actor Slot {
       let logger = context.log.logger(webUI: "\(webUI.address)")
       let client = WebUIClient(
         webUI.address, credentials: webUI.credentials, http: context.http, retry: webUI.retry,
-        uploads: context.uploadBudgets[webUI.address.origin] ?? UploadBudget(context.settings.upload.concurrency),
+        uploads: context.uploads(to: webUI).budget,
         logger: logger, clock: context.clock)
       return WebUISession(
         client, webSockets: context.webSockets, registration: registration, timing: timing, logger: logger)

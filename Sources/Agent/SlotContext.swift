@@ -24,8 +24,8 @@ struct SlotContext: Sendable {
   var watcher: FileWatcher
   /// The host's.
   var images: ImageWorkers
-  /// The places for uploads to each web UI, by its origin, which all slots of the host share.
-  var uploadBudgets: [String: UploadBudget]
+  /// What all slots of the host share, by the web UI's origin.
+  var uploads: [String: SharedUploads]
   var log: SlotLog
   var isotovideo: Isotovideo
   /// Starts what jobs run.
@@ -41,6 +41,11 @@ struct SlotContext: Sendable {
   var report: @Sendable (SlotCondition) -> Void = { _ in }
 
   var logger: Logger { log.logger() }
+
+  /// What the slots of the host share of their uploads to a web UI.
+  func uploads(to webUI: Settings.WebUI) -> SharedUploads {
+    uploads[webUI.address.origin] ?? SharedUploads(budget: UploadBudget(settings.upload.concurrency))
+  }
 
   /// What programs get that are no part of a job: without the pool's mark, so that they are not taken for one.
   var helperEnvironment: [String: String] { SlotContext.helperEnvironment(environment) }

@@ -35,9 +35,14 @@ struct ArrivingArtefact: Sendable {
         }
       }
     }
-    guard !name.isEmpty, !name.contains("/"), !name.contains("\0"), name != ".", name != ".." else {
+    guard ArrivingArtefact.isPlain(name) else {
       throw RequestError.malformed("the form has no file, or one with an impossible name")
     }
+  }
+
+  /// Whether a name stays in its folder.
+  static func isPlain(_ name: String) -> Bool {
+    !name.isEmpty && !name.contains("/") && !name.contains("\0") && name != "." && name != ".."
   }
 
   /// Where the file belongs in its job's folder.

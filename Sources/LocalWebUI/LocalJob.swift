@@ -44,9 +44,11 @@ package struct LocalJob: Sendable, Hashable {
   package internal(set) var modules: [Module] = []
   /// Names of images by the MD5 sum that isotovideo wrote them with, as far as results name them.
   package private(set) var namedImages: [String: String] = [:]
+  /// The MD5 sums of screenshots by their names; several can have the same.
+  private(set) var screenshots: [String: String] = [:]
   /// Names of texts and sounds that results name.
   package private(set) var namedFiles: Set<String> = []
-  /// Files that have arrived, relative to the job's folder.
+  /// Files that are there, relative to the job's folder.
   package internal(set) var files: Set<String> = []
   /// How often its end was told.
   package internal(set) var timesEnded = 0
@@ -115,6 +117,7 @@ package struct LocalJob: Sendable, Hashable {
     for step in content["details"]?.array ?? [] {
       if let name = step["screenshot"]?["name"]?.string, let md5 = step["screenshot"]?["md5"]?.string {
         namedImages[md5] = name
+        screenshots[name] = md5
       }
       for kind in ["text", "audio"] { if let file = step[kind]?.string { namedFiles.insert(file) } }
     }

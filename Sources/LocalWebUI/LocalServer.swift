@@ -34,7 +34,8 @@ package actor LocalServer {
   private let server: Latch<WebServer>
   private var board = JobBoard()
   private var sockets: [Int64: WebSocket] = [:]
-  private var storedImages: Set<String> = []
+  /// Where each image is that has arrived, by its MD5 sum.
+  private var storedImages: [String: FilePath] = [:]
   private var ends: [Int64: Latch<LocalJob>] = [:]
   private var arrivals = 0
 
@@ -184,8 +185,9 @@ package actor LocalServer {
     guard let status = (try? JSON(parsing: body))?["status"], status.object != nil else {
       return .json(["error": "the body has no status"], status: 400)
     }
-    let images = storedImages
+    let images = Set(storedImages.keys)
     let reply = board.change(job.id) { $0.take(status: LiveFiles.rest(of: status), storedImages: images) }
+    try await linkImages(of: job.id)
     changed(job.id)
     if case .answer = reply {
       let live = LiveFiles(folder: folder.appending(String(job.id)))
@@ -198,6 +200,28 @@ package actor LocalServer {
     case .refusal(let error): return .json(["error": .string(error)], status: 400)
     case nil: return .json(["error": "no such job"], status: 404)
     }
+  }
+
+  /// Gives a job the images that its results name and that have arrived under other names.
+  private func linkImages(of id: Int64) async throws {
+    guard let job = board.jobs[id] else { return }
+    let home = folder.appending(String(id))
+    var linked: Set<String> = []
+    for (name, sum) in job.screenshots where !job.files.contains(name) && ArrivingArtefact.isPlain(name) {
+      guard let image = storedImages[sum] else { continue }
+      let small = image.removingLastComponent().appending(".thumbs").appending(Files.name(of: image))
+      linked.formUnion(
+        try await lane.run {
+          var places: Set<String> = []
+          try Files.makeDirectory(home.appending(".thumbs"))
+          for (source, place) in [(image, name), (small, ".thumbs/\(name)")] where Files.exists(source) {
+            if !Files.exists(home.appending(place)) { try Files.hardLink(home.appending(place), to: source) }
+            places.insert(place)
+          }
+          return places
+        })
+    }
+    if !linked.isEmpty { _ = board.change(id) { $0.files.formUnion(linked) } }
   }
 
   private func takeArtefact(_ request: ServerRequest, of job: LocalJob) async throws -> ServerResponse {
@@ -213,7 +237,7 @@ package actor LocalServer {
     let artefact = try await ArrivingArtefact(request, to: temporary, on: lane)
     if let asset = try artefact.asset() { return await take(asset, artefact, of: job) }
     try await lane.run { try Files.move(temporary, to: home.appending(artefact.place)) }
-    if let image = artefact.image { storedImages.insert(image) }
+    if let image = artefact.image { storedImages[image] = home.appending(artefact.place) }
     _ = board.change(job.id) { $0.files.insert(artefact.place) }
     out.yield(.arrived(job: job.id, file: artefact.place))
     return .text("OK")

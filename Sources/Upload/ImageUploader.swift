@@ -37,6 +37,7 @@ actor ImageUploader {
   private let compression: ImageCompression
   private let logger: Logger
   private let tally: Observed<UploadTally>
+  private let known: KnownImages
   private var standings: [String: Standing] = [:]
   /// Files that have been noticed.
   private var noticed: Set<String> = []
@@ -47,7 +48,7 @@ actor ImageUploader {
   ///   - lane: the pool's.
   init(
     job: Int64, client: WebUIClient, folder: FilePath, lane: IOLane, names: ScreenshotNames,
-    compression: ImageCompression, logger: Logger, tally: Observed<UploadTally>
+    compression: ImageCompression, known: KnownImages, logger: Logger, tally: Observed<UploadTally>
   ) {
     self.job = job
     self.client = client
@@ -57,6 +58,7 @@ actor ImageUploader {
     self.compression = compression
     self.logger = logger
     self.tally = tally
+    self.known = known
   }
 
   /// From now on somebody waits for the images.
@@ -121,7 +123,8 @@ actor ImageUploader {
       let sum = try await lane.run { () throws(FileError) in
         Files.exists(path) ? try names.sum(of: name) : nil
       }
-      if let sum { try await bring(Screenshot(name: name, md5: sum)) }
+      // What it does not have after all is brought by a pass.
+      if let sum, !known.contains(sum) { try await bring(Screenshot(name: name, md5: sum)) }
     } catch {
       logger.debug("\(name) is not uploaded yet: \(error)")
     }
@@ -147,6 +150,7 @@ actor ImageUploader {
     do {
       try await send(screenshot)
       standings[screenshot.md5] = .arrived
+      known.insert([screenshot.md5])
       end.open(with: true)
     } catch {
       standings[screenshot.md5] = nil

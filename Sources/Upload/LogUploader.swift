@@ -31,8 +31,8 @@ package struct LogUploader: Sendable {
 
   /// Files that are handled at a time; how many of them are sent, the web UI's `UploadBudget` says.
   private static let width = 8
-  /// What tells how the upload goes: sent when the rest has arrived.
-  private static let ownLogs: Set<String> = ["autoinst-log.txt", "worker-log.txt"]
+  /// What tells how the upload goes, in this order: sent one after the other, when the rest has arrived.
+  private static let ownLogs = ["worker-log.txt", "autoinst-log.txt"]
 
   /// Uploads every log there is, several at a time. After a failure no other is begun.
   /// - Parameters:
@@ -49,7 +49,7 @@ package struct LogUploader: Sendable {
     do { try await assets?.upload() } catch let error as UploadError { failure = error }
     let others = found.filter { $0.kind != .testLog }
     try await send(others.filter { !LogUploader.ownLogs.contains($0.name) }, sayLastWords)
-    try await send(others.filter { LogUploader.ownLogs.contains($0.name) }, sayLastWords)
+    for name in LogUploader.ownLogs { try await send(others.filter { $0.name == name }, sayLastWords) }
     if let failure { throw failure }
   }
 

@@ -37,6 +37,7 @@ package actor ResultUploader {
   private let logger: Logger
   private let reader: Guarded<ResultReader>
   private let screenshots: ImageUploader
+  private let knownImages: KnownImages
 
   private var delivered: Set<String> = []
   /// Images that the web UI has not got yet, by MD5 sum, and text and audio files.
@@ -47,7 +48,7 @@ package actor ResultUploader {
   /// - Parameter lane: the pool's.
   package init(
     _ subject: Subject, client: WebUIClient, pool: FilePath, lane: IOLane, compression: ImageCompression,
-    logger: Logger
+    known: KnownImages = KnownImages(), logger: Logger
   ) {
     self.subject = subject
     self.client = client
@@ -56,10 +57,11 @@ package actor ResultUploader {
     self.logger = logger
     let folder = pool.appending("testresults")
     let names = ScreenshotNames(folder: folder)
+    knownImages = known
     reader = Guarded(ResultReader(pool: pool, names: names, logger: logger))
     screenshots = ImageUploader(
       job: subject.job, client: client, folder: folder, lane: lane, names: names, compression: compression,
-      logger: logger, tally: tally)
+      known: knownImages, logger: logger, tally: tally)
   }
 
   /// Uploads screenshots as the backend writes them, until the task is cancelled.
@@ -128,6 +130,7 @@ package actor ResultUploader {
     do {
       let answer = JobStatus.Answer(try await client.send(call))
       known.knownImages = answer.knownImages ?? known.knownImages
+      knownImages.insert(answer.knownImages ?? [])
       known.knownFiles = answer.knownFiles ?? known.knownFiles
       return answer
     } catch let error as WebUIError {

@@ -2,6 +2,7 @@ import Agent
 import LocalWebUI
 import OpenQAProtocol
 import Support
+import SystemPackage
 import TestSupport
 import Testing
 import Transport
@@ -12,7 +13,7 @@ struct StopLatencyTests {
   /// Many images, and then a wait for whoever stops it.
   private static let images = """
     {"modules":[{"name":"a","steps":[{"repeat":150,"steps":[{"screenshot":{"width":64,"height":48,"noise":20000}}]}]},
-    {"name":"b","steps":[{"hang":true}]}]}
+    {"name":"b","steps":[{"write":"READY","append":true,"content":"."},{"hang":true}]}]}
     """
 
   /// Jobs that upload at the same time; their stops are measured one after the other.
@@ -57,13 +58,16 @@ struct StopLatencyTests {
     let front = try await proxy.wait()
     let images = front.on("POST", "/artefact", state == .busy ? .delay(.milliseconds(100)) : .hold)
     let measured = Latch<Duration>()
+    let folder = try TemporaryFolder()
+    let ready = try ReadyPipe(folder.path.appending("ready"))
     try await bench.run { _ in
-      let id = try await bench.schedule(Self.images)
+      let id = try await bench.schedule(Self.images.replacing("READY", with: ready.path.string))
       try await bench.log.line(with: "command server is up")
       let token = try #require(await bench.web.job(id)?.settings["JOBTOKEN"]?.string)
       let listener = try await WebSocketClient(proxies: .none).connect(
         WebSocketRequest("ws://127.0.0.1:\(20002 + 10 * bench.instance + 1)/\(token)/ws"))
       try await images.applied.reach(4)
+      try await ready.opened.wait()
       isUploading()
       try await turn()
       if state == .silent { front.on("POST", "", .hold) }
@@ -79,6 +83,7 @@ struct StopLatencyTests {
       #expect(job.result == "user_cancelled")
       #expect(job.namedImages.count == 150 && job.files.isSuperset(of: job.namedImages.values))
     }
+    ready.dismiss()
     front.stop()
     return try await measured.wait()
   }

@@ -72,10 +72,12 @@ struct StopTests {
     let proxy = Latch<FaultProxy>()
     let bench = try await Workbench(
       through: { try BadWebUITests.front($0, proxy) }, workers: phase == .setup ? Self.hook : "")
-    // The end of the test's files is on its way for a moment.
+    // A log is on its way for a moment.
     let rule =
       phase == .uploading
-      ? try await proxy.wait().on("POST", "/artefact", occurrences: 1...1, .delay(.milliseconds(500))) : nil
+      ? try await proxy.wait().on(
+        "POST", "/artefact", body: { $0.contains("vars.json".utf8) }, occurrences: 1...1, .delay(.milliseconds(500)))
+      : nil
     let id = try await bench.schedule(phase == .uploading ? Self.ended : Self.running)
     let wasAsked = try await bench.run { commands in
       try await isReached(phase, bench, id, rule)
