@@ -129,6 +129,10 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     .executableTarget(name: "tree-maker", path: "Tests/tree-maker", linkerSettings: cProgram),
+    // What scripts/benchmark-png measures.
+    .executableTarget(
+      name: "benchmark-png", dependencies: ["CPNGReference", "PNGOptimizer", "Support", systemPackage],
+      path: "Tests/benchmark-png", swiftSettings: swiftSettings),
     .testTarget(
       name: "FakeIsotovideoTests",
       dependencies: ["Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
@@ -137,7 +141,8 @@ let package = Package(
     ),
     // What the optimiser is held against: libpng alone.
     .target(
-      name: "CPNGReference", dependencies: ["CPNG"], path: "Tests/CPNGReference", linkerSettings: [.linkedLibrary("png")]),
+      name: "CPNGReference", dependencies: ["CPNG"], path: "Tests/CPNGReference",
+      linkerSettings: [.linkedLibrary("png")]),
     tests("Support", []),
     tests("HTTPServer", [nioCore, nioPosix]),
     tests(
