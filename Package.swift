@@ -138,13 +138,18 @@ let package = Package(
     .executableTarget(
       name: "benchmark-uploads",
       dependencies: [
-        "Configuration", "HTTPServer", "OpenQAProtocol", "PNGOptimizer", "Support", "Transport", "Upload", "WebUIClient",
+        "Configuration", "HTTPServer", "OpenQAProtocol", "PNGOptimizer", "Support", "Transport", "Upload",
+        "WebUIClient",
         argumentParser, logging, systemPackage,
       ],
       path: "Tests/benchmark-uploads",
       swiftSettings: swiftSettings
     ),
     .executableTarget(name: "tree-maker", path: "Tests/tree-maker", linkerSettings: cProgram),
+    // What scripts/benchmark-png measures.
+    .executableTarget(
+      name: "benchmark-png", dependencies: ["CPNGReference", "PNGOptimizer", "Support", systemPackage],
+      path: "Tests/benchmark-png", swiftSettings: swiftSettings),
     .testTarget(
       name: "FakeIsotovideoTests",
       dependencies: ["Support", "TestSupport", "Transport", "fake-isotovideo", systemPackage],
@@ -153,7 +158,8 @@ let package = Package(
     ),
     // What the optimiser is held against: libpng alone.
     .target(
-      name: "CPNGReference", dependencies: ["CPNG"], path: "Tests/CPNGReference", linkerSettings: [.linkedLibrary("png")]),
+      name: "CPNGReference", dependencies: ["CPNG"], path: "Tests/CPNGReference",
+      linkerSettings: [.linkedLibrary("png")]),
     tests("Support", []),
     tests("HTTPServer", [nioCore, nioPosix]),
     tests(

@@ -23,8 +23,8 @@ static enum cpng_status parse_header(const uint8_t *data, struct layout *layout)
   return CPNG_SMALLER;
 }
 
-/// Whether a chunk that is not safe to copy when the image's data change is known to be right for the same pixels all the
-/// same.
+/// Whether a chunk that is not safe to copy when the image's data change is known to be right for the same pixels all
+/// the same.
 static bool is_about_pixels(uint32_t type) {
   switch (type) {
     case CHUNK('c', 'H', 'R', 'M'): case CHUNK('g', 'A', 'M', 'A'): case CHUNK('s', 'R', 'G', 'B'):

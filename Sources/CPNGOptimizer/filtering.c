@@ -6,7 +6,8 @@
 
 /// Filters a row of which the first `pixel` bytes have nothing to their left.
 static void filter_row(
-  int filter, const uint8_t *restrict row, const uint8_t *restrict above, uint8_t *restrict out, size_t size, size_t pixel) {
+  int filter, const uint8_t *restrict row, const uint8_t *restrict above, uint8_t *restrict out, size_t size,
+  size_t pixel) {
   size_t first = pixel < size ? pixel : size;
   switch (filter) {
     case 1:
@@ -36,12 +37,12 @@ static void filter_row(
   }
 }
 
-/// The sum of count × log2(count) over the values of the bytes: the more, the less entropy.
-static float order(const cpng_optimizer *optimizer, const uint8_t *bytes, size_t size) {
+/// The sum of count × log2(count) over the values of the bytes, four of `step`: the more, the less entropy.
+static float order(const cpng_optimizer *optimizer, const uint8_t *bytes, size_t size, size_t step) {
   // Four, so that the same byte twice in a row does not have to wait for itself.
   uint32_t counts[4][256] = {0};
   size_t i = 0;
-  for (; i + 4 <= size; i += 4)
+  for (; i + step <= size; i += step)
     for (int way = 0; way < 4; way++) counts[way][bytes[i + (size_t)way]]++;
   for (; i < size; i++) counts[0][bytes[i]]++;
   float sum = 0;
@@ -52,10 +53,9 @@ static float order(const cpng_optimizer *optimizer, const uint8_t *bytes, size_t
   return sum;
 }
 
-void filter_rows(cpng_optimizer *optimizer, const struct format *format, uint32_t from, uint32_t to) {
-  static const uint8_t channels[] = {[GRAY] = 1, [RGB] = 3, [PALETTE] = 1, [GRAY_ALPHA] = 2, [RGBA] = 4};
-  size_t size = row_size(format), pixel = (size_t)channels[format->colour_type] * format->bit_depth / 8;
-  if (pixel == 0) pixel = 1;
+void filter_rows(
+  cpng_optimizer *optimizer, const struct format *format, uint32_t from, uint32_t to, bool is_quick) {
+  size_t size = row_size(format), pixel = channels(format) * format->bit_depth / 8;
   // Behind the filtered rows: one of zeros, which is above the first, and two that are tried.
   uint8_t *zeros = optimizer->filtered.bytes + rows_size(format), *best = zeros + size, *next = best + size;
   memset(zeros, 0, size);
@@ -72,7 +72,7 @@ void filter_rows(cpng_optimizer *optimizer, const struct format *format, uint32_
     // Leaving single rows as they are gains nothing.
     for (uint8_t filter = 1; filter < 5; filter++) {
       filter_row(filter, row, above, next, size, pixel);
-      float found = order(optimizer, next, size);
+      float found = order(optimizer, next, size, is_quick ? 8 : 4);
       if (found <= most) continue;
       most = found;
       *out = filter;

@@ -4,8 +4,8 @@
 
 #include "optimizer.h"
 
-/// Whether to filter is tried on this many bands of this many rows, with this level of libdeflate; an image of no more rows
-/// is tried as a whole. More rows or a higher level make no difference that is worth their time.
+/// Whether to filter is tried on this many bands of this many rows, with this level of libdeflate; an image of no more
+/// rows is tried as a whole. More rows or a higher level make no difference that is worth their time.
 enum { BANDS = 8, BAND_ROWS = 24, PROBE_LEVEL = 3 };
 /// A buffer that was needed for an unusually large image is not kept.
 #define KEPT_ROOM ((size_t)16 << 20)
@@ -75,12 +75,14 @@ static size_t encode(
   const uint8_t *rows = optimizer->rows.bytes;
   // So few bytes that higher levels take no time.
   if (format->bit_depth < 8) level = level < 9 ? 9 : level == 10 ? 11 : level;
-  if (format->colour_type == PALETTE || format->bit_depth < 8) return compress(optimizer, level, rows, size, out, limit);
+  if (format->colour_type == PALETTE || format->bit_depth < 8)
+    return compress(optimizer, level, rows, size, out, limit);
 
   size_t row = row_size(format);
+  bool is_quick = level < 10;
   if (!reserve(&optimizer->filtered, size + 3 * row)) return 0;
   if (format->height <= BANDS * BAND_ROWS) {
-    filter_rows(optimizer, format, 0, format->height);
+    filter_rows(optimizer, format, 0, format->height, is_quick);
     if (!reserve(&optimizer->trial, limit)) return 0;
     size_t plain = compress(optimizer, level, rows, size, out, limit);
     size_t filtered =
@@ -92,10 +94,10 @@ static size_t encode(
   if (!reserve(&optimizer->scratch, bands) || !reserve(&optimizer->trial, bands + bands / 64 + 64)) return 0;
   for (uint32_t i = 0; i < BANDS; i++) {
     uint32_t y = (uint32_t)((size_t)(format->height - BAND_ROWS) * i / (BANDS - 1));
-    filter_rows(optimizer, format, y, y + BAND_ROWS);
+    filter_rows(optimizer, format, y, y + BAND_ROWS, is_quick);
   }
   if (probe(optimizer, format, &optimizer->filtered) < probe(optimizer, format, &optimizer->rows)) {
-    filter_rows(optimizer, format, 0, format->height);
+    filter_rows(optimizer, format, 0, format->height, is_quick);
     rows = optimizer->filtered.bytes;
   }
   return compress(optimizer, level, rows, size, out, limit);

@@ -7,7 +7,7 @@
 #include "CPNGOptimizer.h"
 
 // What the parts of the optimizer share. An image is held as rows of packed samples, each after the byte of its filter, as
-// they are compressed: in the state in which it is decoded, that byte is 0 (no filter), and compressing needs no copy.
+// they are compressed: when it has been decoded, that byte is 0 (no filter), and compressing it needs no copy.
 
 /// A chunk's type as a number.
 #define CHUNK(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
@@ -20,10 +20,15 @@ struct format {
   uint8_t colour_type, bit_depth;
 };
 
+/// Samples of a pixel.
+static inline size_t channels(const struct format *format) {
+  static const uint8_t channels[] = {[GRAY] = 1, [RGB] = 3, [PALETTE] = 1, [GRAY_ALPHA] = 2, [RGBA] = 4};
+  return channels[format->colour_type];
+}
+
 /// Bytes of a row, without that of its filter.
 static inline size_t row_size(const struct format *format) {
-  static const uint8_t channels[] = {[GRAY] = 1, [RGB] = 3, [PALETTE] = 1, [GRAY_ALPHA] = 2, [RGBA] = 4};
-  return ((size_t)format->width * channels[format->colour_type] * format->bit_depth + 7) / 8;
+  return (format->width * channels(format) * format->bit_depth + 7) / 8;
 }
 
 /// Bytes of all rows with those of their filters.
@@ -53,7 +58,7 @@ struct buffer {
 /// Makes room for `size` bytes. The content is lost; false if there is no memory left.
 bool reserve(struct buffer *buffer, size_t size);
 
-/// Of a row, the sum of count × log2(count) over the values of its bytes: more is less entropy.
+/// For how many counts logarithms are kept.
 #define COUNTED 4096
 
 struct cpng_optimizer {
@@ -72,6 +77,7 @@ struct cpng_optimizer {
   struct buffer output;
   /// n × log2(n)
   float weights[COUNTED];
+  /// Where what libpng says of the image goes.
   char *detail;
 };
 
@@ -106,9 +112,13 @@ enum cpng_status decode(
 /// Turns an RGB image with at most 256 colours into one with a palette or shades of gray, at as few bits as will do.
 /// @param palette becomes the colours, three bytes each
 /// @returns how many colours `palette` has, 0 for gray or when nothing was reduced; `format` says which; -1 without memory
-int reduce(cpng_optimizer *optimizer, struct format *format, bool may_be_gray, bool may_be_palette, uint8_t palette[768]);
+int reduce(
+  cpng_optimizer *optimizer, struct format *format, bool may_be_gray, bool may_be_palette, uint8_t palette[768]);
 
 // filtering.c
 
-/// Filters the rows `from` up to `to` into `optimizer->filtered`, each with the filter that leaves least entropy.
-void filter_rows(cpng_optimizer *optimizer, const struct format *format, uint32_t from, uint32_t to);
+/// Filters the rows `from` up to `to` into `optimizer->filtered`, which has room for three more rows, each with the filter
+/// that leaves least entropy. For pixels of whole bytes.
+/// @param is_quick look at every other byte only
+void filter_rows(
+  cpng_optimizer *optimizer, const struct format *format, uint32_t from, uint32_t to, bool is_quick);

@@ -81,7 +81,8 @@ static void pack(const uint8_t *indices, const uint8_t samples[256], int depth, 
   }
 }
 
-int reduce(cpng_optimizer *optimizer, struct format *format, bool may_be_gray, bool may_be_palette, uint8_t palette[768]) {
+int reduce(
+  cpng_optimizer *optimizer, struct format *format, bool may_be_gray, bool may_be_palette, uint8_t palette[768]) {
   if (!reserve(&optimizer->filtered, (size_t)format->width * format->height)) return -1;
   const uint8_t *indices = optimizer->filtered.bytes;
   struct colours colours;
@@ -101,7 +102,8 @@ int reduce(cpng_optimizer *optimizer, struct format *format, bool may_be_gray, b
     qsort(sorted, (size_t)colours.count, sizeof *sorted, by_brightness);
     for (int i = 0; i < colours.count; i++) {
       samples[index_of(&colours, sorted[i])] = (uint8_t)i;
-      for (int channel = 0; channel < 3; channel++) palette[3 * i + channel] = (uint8_t)(sorted[i] >> (16 - 8 * channel));
+      for (int channel = 0; channel < 3; channel++)
+        palette[3 * i + channel] = (uint8_t)(sorted[i] >> (16 - 8 * channel));
     }
   }
   format->colour_type = is_gray ? GRAY : PALETTE;

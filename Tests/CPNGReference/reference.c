@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "CPNGReference.h"
 
@@ -74,7 +75,9 @@ static void write_output(png_structp png, png_bytep bytes, size_t size) {
 }
 static void flush_output(png_structp png) { (void)png; }
 
-uint8_t *reference_encode(const struct reference_description *description, const uint8_t *rows, size_t *size) {
+/// @param strategy zlib's
+static uint8_t *encode(
+  const struct reference_description *description, int strategy, const uint8_t *rows, size_t *size) {
   struct output output = {0};
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, leave, ignore);
   png_infop info = png_create_info_struct(png);
@@ -85,10 +88,12 @@ uint8_t *reference_encode(const struct reference_description *description, const
   }
   png_set_write_fn(png, &output, write_output, flush_output);
   png_set_compression_level(png, 1);
+  png_set_compression_strategy(png, strategy);
   png_set_filter(png, PNG_FILTER_TYPE_BASE, description->filters);
   png_set_IHDR(
     png, info, description->width, description->height, description->bit_depth, description->colour_type,
-    description->interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_BASE, PNG_FILTER_TYPE_BASE);
+    description->interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_BASE,
+    PNG_FILTER_TYPE_BASE);
   if (description->colours > 0) {
     png_color palette[256];
     for (int i = 0; i < description->colours; i++) {
@@ -106,4 +111,24 @@ uint8_t *reference_encode(const struct reference_description *description, const
   png_destroy_write_struct(&png, &info);
   *size = output.size;
   return output.bytes;
+}
+
+uint8_t *reference_encode(const struct reference_description *description, const uint8_t *rows, size_t *size) {
+  return encode(description, Z_DEFAULT_STRATEGY, rows, size);
+}
+
+uint8_t *reference_capture(const uint8_t *file, size_t size, size_t *captured_size) {
+  png_image image = {.version = PNG_IMAGE_VERSION};
+  if (!png_image_begin_read_from_memory(&image, file, size)) return NULL;
+  image.format = PNG_FORMAT_RGB;
+  uint8_t *rows = malloc(PNG_IMAGE_SIZE(image));
+  uint8_t *captured = NULL;
+  if (rows && png_image_finish_read(&image, &(png_color){0}, rows, 0, NULL)) {
+    struct reference_description description = {
+      .width = image.width, .height = image.height, .colour_type = 2, .bit_depth = 8, .filters = PNG_FILTER_SUB};
+    captured = encode(&description, Z_RLE, rows, captured_size);
+  }
+  png_image_free(&image);
+  free(rows);
+  return captured;
 }

@@ -7,7 +7,8 @@
 int main(int count, char *arguments[]) {
   if (count != 2) return 2;
   static const struct { uint8_t colour_type, bit_depth; } kinds[] = {
-    {0, 1}, {0, 2}, {0, 4}, {0, 8}, {0, 16}, {2, 8}, {2, 16}, {3, 1}, {3, 2}, {3, 4}, {3, 8}, {4, 8}, {4, 16}, {6, 8}, {6, 16}};
+    {0, 1}, {0, 2}, {0, 4}, {0, 8}, {0, 16}, {2, 8}, {2, 16}, {3, 1},
+    {3, 2}, {3, 4}, {3, 8}, {4, 8}, {4, 16}, {6, 8}, {6, 16}};
   static const uint32_t sizes[][2] = {{1, 1}, {5, 9}, {40, 20}, {3, 200}};
   static uint8_t rows[1 << 16], palette[768];
   srand(1);

@@ -2,8 +2,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Makes a PNG smaller without changing a pixel. In C, since libpng leaves its functions by longjmp, which must not cross a
-// frame of Swift, and since it is all about bytes.
+// Makes a PNG smaller without changing a pixel. In C, since libpng leaves its functions by longjmp, which must not cross
+// a frame of Swift, and since it is all about bytes.
 
 /// The most pixels an image may have: 64 Mi. Memory is taken only after that was looked at.
 #define CPNG_MAX_PIXELS (64u << 20)

@@ -31,3 +31,7 @@ struct reference_description {
 
 /// Encodes packed rows. Returns the file, to be freed, or NULL.
 uint8_t *reference_encode(const struct reference_description *description, const uint8_t *rows, size_t *size);
+
+/// Encodes a file anew as isotovideo captures a screen: RGB, filter Sub, zlib's level 1 with run lengths only. What is
+/// transparent becomes black. Returns the file, to be freed, or NULL.
+uint8_t *reference_capture(const uint8_t *file, size_t size, size_t *captured_size);
