@@ -139,8 +139,7 @@ let package = Package(
       name: "benchmark-uploads",
       dependencies: [
         "Configuration", "HTTPServer", "OpenQAProtocol", "PNGOptimizer", "Support", "Transport", "Upload",
-        "WebUIClient",
-        argumentParser, logging, systemPackage,
+        "WebUIClient", argumentParser, logging, systemPackage,
       ],
       path: "Tests/benchmark-uploads",
       swiftSettings: swiftSettings
