@@ -71,9 +71,11 @@ struct ResultReader {
         add(extraModule, extraName, isRunning: false, to: &results)
       }
       extraEntries += module.extraTests
-      (results.upTo, results.isUpToCurrent) = (name, index == current)
       if !isRunning { results.finished.insert(name) }
+      results.upTo = name
     }
+    // A test can pause before the module has a result.
+    if isPaused, let current { (results.upTo, results.isUpToCurrent) = (names[current], true) }
     if !isFinal, let current, results.modules[names[current]] == nil {
       results.modules[names[current]] = JobStatus.runningModule
     }

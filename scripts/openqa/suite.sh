@@ -114,6 +114,9 @@ in_module() { # NAME IDS: all have come to this module
   [ "$(sql -c "select count(*) from job_modules
     where name like '$1' and result = 'running' and job_id in ($(ids_list "${@:2}"))")" = $(($# - 1)) ]
 }
+running() { # IDS
+  [ "$(sql -c "select count(*) from jobs where id in ($(ids_list "$@")) and state = 'running'")" = $# ]
+}
 taken() { [ -z "$(sql -c "select id from jobs where id in ($(ids_list "$@")) and state in ('scheduled', 'assigned')")" ]; }
 nth() { sed -n "$1p" <<<"$2"; } # N IDS
 
@@ -149,6 +152,48 @@ command_to() { # N COMMAND ID: what the web UI's WebSocket service would send to
     "http://127.0.0.1:$((E2E_BASE_PORT + 1))/api/send_msg" | grep -q '"result":1' || say "$2 was not sent to worker $1"
 }
 
+# Those who look on. What they see is in a file of each worker, to be read with `seen N WORD`.
+copy_folder() { # N: where the web UI keeps what the worker shows
+  sql -c "select value from worker_properties where key = 'WORKER_TMPDIR'
+    and worker_id = (select id from workers where instance = $1)"
+}
+look_on() { # N ID
+  "$root/scripts/openqa/live-view" "$url" "$2" "$project/pool/$1" "$(copy_folder "$1")" >"$logs/seen-$1" ||
+    say "nobody could look on at job $2"
+}
+develop() { # N ID
+  as_user "$web_user" "$root/scripts/openqa/dev-session" "$url" "$2" >"$logs/seen-$1" || say "job $2 had no developer session"
+}
+seen() { sed -n "s/^$2 *//p" "$logs/seen-$1" | head -n 1; }
+at_both() { # COMMAND IDS...
+  local pid
+  "$1" "$agent_n" "$2" &
+  pid=$!
+  # The first of two logins at once makes the user, and the other one fails.
+  sleep 1
+  "$1" "$reference_n" "$3" &
+  wait $pid $!
+}
+less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && b != "" && a + 0 < b + 0) }' && echo less || echo 'not less'; }
+check_live() {
+  local screens
+  screens=$(seen "$agent_n" screens)
+  check 'screens shown' "$(seen "$agent_n" shown) of $screens" "$screens of $screens" \
+    "the reference: $(seen "$reference_n" shown) of $(seen "$reference_n" screens)"
+  check 'seconds to the web UI' "$(less "$(seen "$agent_n" median)" 0.08)" less "$(seen "$agent_n" median)"
+  printf '%-7s %-24s %-42s %s\n' '' 'median, s' "$(seen "$agent_n" median)" "$(seen "$reference_n" median)" | row
+  check 'live log' "$(seen "$agent_n" log)" whole
+}
+check_session() {
+  local word
+  for word in connected paused uploaded resumed closed; do
+    check "session: $word" "$(seen "$agent_n" "$word")" "$(seen "$reference_n" "$word")"
+  done
+  # The reference tells it with its next period, which may come at once.
+  check 'pause to uploaded' "$(less "$(seen "$agent_n" seconds)" 2)" less
+  printf '%-7s %-24s %-42s %s\n' '' 'pause to uploaded, s' "$(seen "$agent_n" seconds)" "$(seen "$reference_n" seconds)" | row
+}
+
 # What happens to jobs while they run.
 handed_over() { [[ $(readlink "/proc/$1/exe") != *deleted* ]]; }
 midst() { case "${1#*-}" in hold | load) echo "${1#*-}" ;; *) echo % ;; esac }
@@ -160,6 +205,7 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
     kill-* | handover-*) wait_for 90 'the job in its midst' in_module "$(midst "$1")" "$agent_job" ;;
     cancel-setup) wait_for 60 'both jobs in set-up' taken "$agent_job" "$reference_job" ;;
     cancel-upload) ;;
+    live) wait_for 60 'both jobs running' running "$agent_job" "$reference_job" ;;
     parallel-cancel)
       wait_for 120 'the first jobs in mid-job' in_module serve "$agent_job" "$reference_job"
       wait_for 60 'the second jobs in mid-job' in_module wait_for_server "$(nth 2 "$2")" "$(nth 2 "$3")"
@@ -192,6 +238,8 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
     quit | chain-quit-*) stop_workers "$agent_n" "$reference_n" ;;
     chain-cancel | parallel-cancel) cancel "$(nth 2 "$2")" "$(nth 2 "$3")" ;;
     chain-hup) signal_workers HUP "$agent_n" "$reference_n" ;;
+    live) at_both look_on "$agent_job" "$reference_job" ;;
+    dev) at_both develop "$agent_job" "$reference_job" ;;
     outage)
       service_stop nginx
       sleep 30
