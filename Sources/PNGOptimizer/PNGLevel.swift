@@ -1,6 +1,6 @@
 /// How much time an image may take.
 public enum PNGLevel: String, Sendable, Hashable, CaseIterable {
-  /// Half the time of `fast`.
+  /// About half the time of `fast`.
   case fastest
   /// About 20 ms for a screen of 1024 × 768.
   case fast
