@@ -63,10 +63,18 @@ package struct ModuleResult: Sendable, Hashable {
   }
 
   /// The result's text with each screenshot's name replaced by `{"name":…,"md5":…}`; one without a checksum keeps its name.
-  /// - Parameter isRunning: whether the module's own result is to read `running`, whatever it is.
-  package func text(isRunning: Bool = false, md5: (String) -> String?) -> [UInt8] {
+  /// - Parameters:
+  ///   - isRunning: whether the module's own result is to read `running`, whatever it is.
+  ///   - withheld: screenshots that the result is not to point at.
+  package func text(
+    isRunning: Bool = false, withholding withheld: Set<String> = [], md5: (String) -> String?
+  ) -> [UInt8] {
     var replacements: [(place: Range<Int>, value: JSON)] = []
     for (name, place) in zip(screenshots, places) {
+      if withheld.contains(name) {
+        replacements.append((place, .null))
+        continue
+      }
       guard let checksum = md5(name) else { continue }
       replacements.append((place, ["name": .string(name), "md5": .string(checksum)]))
     }

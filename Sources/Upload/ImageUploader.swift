@@ -64,6 +64,9 @@ actor ImageUploader {
   /// From now on somebody waits for the images.
   func hurry() { isUrgent = true }
 
+  /// MD5 sums of the images that have arrived.
+  var arrived: Set<String> { Set(standings.filter { if case .arrived = $0.value { true } else { false } }.keys) }
+
   /// Brings screenshots as they appear, until the task is cancelled.
   /// - Parameter skipsOld: those that are there already are left to the passes, which know which of them have arrived.
   func follow(_ watcher: FileWatcher, skipsOld: Bool, clock: any Clock<Duration>) async {

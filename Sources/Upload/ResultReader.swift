@@ -32,6 +32,8 @@ struct ResultReader {
   private var order: [JSON] = []
   private var orderStatus: Files.Status?
   private let names: ScreenshotNames
+  /// Screenshots that have not arrived and never will: results are not to point at them.
+  private var withheld: Set<String> = []
 
   init(pool: FilePath, names: ScreenshotNames, logger: Logger) {
     folder = pool.appending("testresults")
@@ -87,6 +89,9 @@ struct ResultReader {
     return results
   }
 
+  /// Lets results point at these screenshots no more.
+  mutating func withhold(_ screenshots: Set<String>) { withheld = screenshots }
+
   private var orderPath: FilePath { folder.appending("test_order.json") }
 
   private func add(_ module: ModuleResult, _ name: String, isRunning: Bool, to results: inout CollectedResults) {
@@ -94,7 +99,7 @@ struct ResultReader {
       if let checksum = checksum(of: screenshot) { results.images[checksum] = screenshot }
     }
     for file in module.files where isPlainName(file) { results.files.insert(file) }
-    results.modules[name] = module.text(isRunning: isRunning) { names.known($0) }
+    results.modules[name] = module.text(isRunning: isRunning, withholding: withheld) { names.known($0) }
   }
 
   /// Reads the order of modules if it is new.

@@ -84,6 +84,8 @@ package actor ResultUploader {
     let results = try await lane.run {
       try reader.withLock { try $0.collect(status: status, delivered: delivered, isFinal: isFinal) }
     }
+    // What arrives after the web UI has looked for it is none that it has lost.
+    let arrived = isFinal ? await screenshots.arrived : []
     let answer = try await post(results)
     self.delivered.formUnion(results.finished)
     images.merge(results.images) { $1 }
@@ -93,7 +95,29 @@ package actor ResultUploader {
     showProgress(results)
     defer { showProgress(results) }
     // At the end only the web UI knows what it has got.
-    try await upload(again: isFinal && answer.knownImages != nil)
+    do { try await upload(again: answer.knownImages == nil ? [] : arrived) } catch let failure as UploadError {
+      if isFinal { await withhold(status) }
+      throw failure
+    }
+  }
+
+  /// Tells the results once more, without the images that the web UI has not got in the end: nothing that it shows is to
+  /// point at them.
+  private func withhold(_ status: AutoinstStatus?) async {
+    let (reader, missing) = (reader, Set(images.values))
+    guard !missing.isEmpty else { return }
+    do {
+      let results = try await lane.run {
+        try reader.withLock { reader in
+          reader.withhold(missing)
+          defer { reader.withhold([]) }
+          return try reader.collect(status: status, delivered: [], isFinal: true)
+        }
+      }
+      _ = try await post(results, tries: 1)
+    } catch {
+      logger.warning("The web UI shows images that it has not got: \(error)")
+    }
   }
 
   private func showProgress(_ results: CollectedResults) {
@@ -118,7 +142,7 @@ package actor ResultUploader {
     return nil
   }
 
-  private func post(_ results: CollectedResults) async throws -> JobStatus.Answer {
+  private func post(_ results: CollectedResults, tries: Int? = nil) async throws -> JobStatus.Answer {
     var status = JobStatus.Results(
       workerID: subject.workerID, commandServerURL: subject.commandServerURL, workerHostname: subject.workerHostname)
     status.pauseReason = results.pauseReason
@@ -127,6 +151,7 @@ package actor ResultUploader {
     var call = WebUIClient.Call(.post, "jobs/\(subject.job)/status")
     call.body = .bytes(JobStatus.results(status).body, contentType: "application/json")
     call.expectedMember = "result"
+    call.tries = tries
     do {
       let answer = JobStatus.Answer(try await client.send(call))
       known.knownImages = answer.knownImages ?? known.knownImages
@@ -139,8 +164,8 @@ package actor ResultUploader {
   }
 
   /// Uploads what is outstanding; what fails stays outstanding.
-  /// - Parameter again: images as well that were uploaded before.
-  private func upload(again: Bool) async throws {
+  /// - Parameter again: images that were uploaded, and lost.
+  private func upload(again: Set<String>) async throws {
     var work: [(md5: String?, name: String)] = images.map { ($0.key, $0.value) }
     work += files.map { (nil, $0) }
     work.sort { $0.name < $1.name }
@@ -164,7 +189,7 @@ package actor ResultUploader {
   }
 
   private func start(
-    _ waiting: inout ArraySlice<(md5: String?, name: String)>, _ again: Bool,
+    _ waiting: inout ArraySlice<(md5: String?, name: String)>, _ again: Set<String>,
     in group: inout ThrowingTaskGroup<(md5: String?, name: String, failure: UploadError?), any Error>
   ) {
     guard let (md5, name) = waiting.popFirst() else { return }
@@ -173,7 +198,7 @@ package actor ResultUploader {
     group.addTask {
       do {
         if let md5 {
-          try await screenshots.bring(.init(name: name, md5: md5), again: again)
+          try await screenshots.bring(.init(name: name, md5: md5), again: again.contains(md5))
         } else {
           let path = folder.appending(name)
           let size = try await lane.run { Files.status(of: path)?.size }

@@ -253,6 +253,13 @@ struct ResultUploaderTests {
         try await bench.uploader.pass(isFinal: true)
       }
       #expect(bench.files == ["detail a-2.txt", "detail b-2.txt", "image b-1.png", "thumb b-1.png"])
+      // In the end nothing points at what is not there.
+      func screenshot(_ module: String) throws -> JSON? {
+        try #require(bench.statuses.last)["result"]?[module]?["details"]?.array?.first?["screenshot"]
+      }
+      #expect(bench.statuses.count == 2)
+      #expect(try screenshot("a") == .null)
+      #expect(try screenshot("b")?["name"] == "b-1.png")
       bench.web.refused.withLock { $0 = [] }
       try await bench.uploader.pass(isFinal: true)
       #expect(bench.files.contains("image a-1.png"))
