@@ -22,6 +22,8 @@ static const uint8_t *joined_data(cpng_optimizer *optimizer, const uint8_t *file
   return optimizer->scratch.bytes;
 }
 
+/// Decompresses the image's data.
+/// @param size all its rows
 static enum cpng_status inflate_rows(
   cpng_optimizer *optimizer, const uint8_t *file, const struct layout *layout, size_t size) {
   const uint8_t *data = joined_data(optimizer, file, layout);

@@ -57,55 +57,62 @@ static size_t compress(
   return *compressor && limit > 0 ? libdeflate_zlib_compress(*compressor, bytes, size, out, limit - 1) : 0;
 }
 
-/// What bands of rows, as they are in `rows`, are compressed to.
-static size_t probe(cpng_optimizer *optimizer, const struct format *format, const struct buffer *rows) {
-  size_t row = row_size(format) + 1, band = BAND_ROWS * row;
-  for (size_t i = 0; i < BANDS; i++) {
-    size_t y = (format->height - BAND_ROWS) * i / (BANDS - 1);
-    memcpy(optimizer->scratch.bytes + i * band, rows->bytes + y * row, band);
-  }
-  return compress(
-    optimizer, PROBE_LEVEL, optimizer->scratch.bytes, BANDS * band, optimizer->trial.bytes, optimizer->trial.room);
+/// The first row of a band.
+static uint32_t band_start(const struct format *format, uint32_t band) {
+  return (uint32_t)((size_t)(format->height - BAND_ROWS) * band / (BANDS - 1));
 }
 
-/// Compresses rows to `out`.
-static size_t encode(
-  cpng_optimizer *optimizer, const struct format *format, int level, uint8_t *out, size_t limit) {
+/// What the bands of `rows` are compressed to.
+static size_t probe(cpng_optimizer *optimizer, const struct format *format, const struct buffer *rows) {
+  size_t row = row_size(format) + 1, band = BAND_ROWS * row;
+  uint8_t *bands = optimizer->scratch.bytes;
+  for (uint32_t i = 0; i < BANDS; i++) memcpy(bands + i * band, rows->bytes + band_start(format, i) * row, band);
+  return compress(optimizer, PROBE_LEVEL, bands, BANDS * band, optimizer->trial.bytes, optimizer->trial.room);
+}
+
+/// Filters the rows, if that makes the image smaller as far as its bands tell. Returns what is to be compressed, NULL
+/// without memory.
+static const uint8_t *chosen_rows(cpng_optimizer *optimizer, const struct format *format, bool is_quick) {
+  size_t bands = BANDS * BAND_ROWS * (row_size(format) + 1);
+  if (!reserve(&optimizer->scratch, bands)) return NULL;
+  if (!reserve(&optimizer->trial, libdeflate_zlib_compress_bound(NULL, bands) + 1)) return NULL;
+  for (uint32_t i = 0; i < BANDS; i++) {
+    uint32_t y = band_start(format, i);
+    filter_rows(optimizer, format, y, y + BAND_ROWS, is_quick);
+  }
+  if (probe(optimizer, format, &optimizer->rows) <= probe(optimizer, format, &optimizer->filtered))
+    return optimizer->rows.bytes;
+  filter_rows(optimizer, format, 0, format->height, is_quick);
+  return optimizer->filtered.bytes;
+}
+
+/// Compresses the image to less than `limit` bytes. Returns how many they are, or 0 if that cannot be done.
+static size_t encode(cpng_optimizer *optimizer, const struct format *format, int level, uint8_t *out, size_t limit) {
   size_t size = rows_size(format);
   const uint8_t *rows = optimizer->rows.bytes;
   // So few bytes that higher levels take no time.
   if (format->bit_depth < 8) level = level < 9 ? 9 : level == 10 ? 11 : level;
+  // Filters are for samples that are near each other, which indices and dots are not.
   if (format->colour_type == PALETTE || format->bit_depth < 8)
     return compress(optimizer, level, rows, size, out, limit);
 
-  size_t row = row_size(format);
   bool is_quick = level < 10;
-  if (!reserve(&optimizer->filtered, size + 3 * row)) return 0;
-  if (format->height <= BANDS * BAND_ROWS) {
-    filter_rows(optimizer, format, 0, format->height, is_quick);
-    if (!reserve(&optimizer->trial, limit)) return 0;
-    size_t plain = compress(optimizer, level, rows, size, out, limit);
-    size_t filtered =
-      compress(optimizer, level, optimizer->filtered.bytes, size, optimizer->trial.bytes, plain ? plain : limit);
-    if (filtered) memcpy(out, optimizer->trial.bytes, filtered);
-    return filtered ? filtered : plain;
+  if (!reserve(&optimizer->filtered, size + 3 * row_size(format))) return 0;
+  if (format->height > BANDS * BAND_ROWS) {
+    rows = chosen_rows(optimizer, format, is_quick);
+    return rows ? compress(optimizer, level, rows, size, out, limit) : 0;
   }
-  size_t bands = BANDS * BAND_ROWS * (row + 1);
-  if (!reserve(&optimizer->scratch, bands) || !reserve(&optimizer->trial, bands + bands / 64 + 64)) return 0;
-  for (uint32_t i = 0; i < BANDS; i++) {
-    uint32_t y = (uint32_t)((size_t)(format->height - BAND_ROWS) * i / (BANDS - 1));
-    filter_rows(optimizer, format, y, y + BAND_ROWS, is_quick);
-  }
-  if (probe(optimizer, format, &optimizer->filtered) < probe(optimizer, format, &optimizer->rows)) {
-    filter_rows(optimizer, format, 0, format->height, is_quick);
-    rows = optimizer->filtered.bytes;
-  }
-  return compress(optimizer, level, rows, size, out, limit);
+  if (!reserve(&optimizer->trial, limit)) return 0;
+  filter_rows(optimizer, format, 0, format->height, is_quick);
+  size_t plain = compress(optimizer, level, rows, size, out, limit);
+  size_t filtered =
+    compress(optimizer, level, optimizer->filtered.bytes, size, optimizer->trial.bytes, plain ? plain : limit);
+  if (filtered) memcpy(out, optimizer->trial.bytes, filtered);
+  return filtered ? filtered : plain;
 }
 
 /// Copies the chunks between two places of a file, but for `dropped`.
-static uint8_t *copy_chunks(
-  uint8_t *out, const uint8_t *file, size_t from, size_t to, const uint8_t *dropped) {
+static uint8_t *copy_chunks(uint8_t *out, const uint8_t *file, size_t from, size_t to, const uint8_t *dropped) {
   while (from < to) {
     size_t size = 12 + (size_t)read_number(file + from);
     if (file + from != dropped) {
@@ -131,8 +138,7 @@ static enum cpng_status optimize(
   bool is_reduced = false;
   if (layout.may_reduce && format.colour_type == RGB && format.bit_depth == 8) {
     bool was_gray = layout.format.colour_type == GRAY;
-    colours =
-      reduce(optimizer, &format, !layout.has_profile || was_gray, !layout.has_profile || !was_gray, palette);
+    colours = reduce(optimizer, &format, !layout.has_profile || was_gray, !layout.has_profile || !was_gray, palette);
     if (colours < 0) return CPNG_NO_MEMORY;
     is_reduced = format.colour_type != RGB;
   }
@@ -140,14 +146,13 @@ static enum cpng_status optimize(
   // The file has to become smaller: there is no need for more room.
   if (!reserve(&optimizer->output, size + 12 + sizeof palette)) return CPNG_NO_MEMORY;
   uint8_t *start = optimizer->output.bytes, *end = start;
+  // The header: bit depth and colour type can have changed, and there is no interlacing any more.
   memcpy(end, file, sizeof signature + 25);
-  write_number(end + 16, format.width);
   end[24] = format.bit_depth;
   end[25] = format.colour_type;
   end[28] = 0;
   end = seal_chunk(end + sizeof signature, CHUNK('I', 'H', 'D', 'R'), 13);
-  end = copy_chunks(
-    end, file, sizeof signature + 25, layout.data_start, is_reduced ? layout.palette : NULL);
+  end = copy_chunks(end, file, sizeof signature + 25, layout.data_start, is_reduced ? layout.palette : NULL);
   if (colours > 0) {
     memcpy(end + 8, palette, 3 * (size_t)colours);
     end = seal_chunk(end, CHUNK('P', 'L', 'T', 'E'), 3 * (size_t)colours);

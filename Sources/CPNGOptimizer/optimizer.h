@@ -120,5 +120,4 @@ int reduce(
 /// Filters the rows `from` up to `to` into `optimizer->filtered`, which has room for three more rows, each with the filter
 /// that leaves least entropy. For pixels of whole bytes.
 /// @param is_quick look at every other byte only
-void filter_rows(
-  cpng_optimizer *optimizer, const struct format *format, uint32_t from, uint32_t to, bool is_quick);
+void filter_rows(cpng_optimizer *optimizer, const struct format *format, uint32_t from, uint32_t to, bool is_quick);
