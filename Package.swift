@@ -106,7 +106,12 @@ let package = Package(
       ]
     ),
 
-    library("LocalWebUI", ["HTTPServer", "OpenQAProtocol", "Support", systemPackage]),
+    .target(
+      name: "LocalWebUI", dependencies: ["HTTPServer", "OpenQAProtocol", "Support", systemPackage],
+      // The page that browsers get.
+      resources: [.embedInCode("Page")],
+      swiftSettings: swiftSettings
+    ),
 
     // Floor 6: the program.
     .executableTarget(

@@ -12,9 +12,11 @@ struct LiveFiles: Sendable {
 
   /// The file of each field of a status that has lines of a log.
   private static let logs = [
-    "log": "autoinst-log-live.txt", "serial_log": "serial-terminal-live.txt",
+    "log": log, "serial_log": "serial-terminal-live.txt",
     "serial_terminal": "serial-terminal-live.txt", "serial_terminal_user": "serial-terminal-live.txt",
   ]
+  /// The backend's log.
+  static let log = "autoinst-log-live.txt"
   /// The screen.
   static let screen = "live.png"
 

@@ -30,12 +30,18 @@ package actor LocalServer {
   package nonisolated let folder: FilePath
 
   private let out: AsyncStream<Event>.Continuation
-  private let lane: IOLane
+  let lane: IOLane
+  /// Counts whatever happens to jobs, for pages that show them.
+  let changes = Observed(0)
   private let server: Latch<WebServer>
-  private var board = JobBoard()
+  private(set) var board = JobBoard()
+  /// How many screens have come of a job.
+  private(set) var screens: [Int64: Int] = [:]
   private var sockets: [Int64: WebSocket] = [:]
   /// Where each image is that has arrived, by its MD5 sum.
   private var storedImages: [String: FilePath] = [:]
+  /// What is said to workers without waiting for it.
+  private var outboxes: [Int64: AsyncStream<JSON>.Continuation] = [:]
   private var ends: [Int64: Latch<LocalJob>] = [:]
   private var arrivals = 0
 
@@ -63,9 +69,12 @@ package actor LocalServer {
     let served = Latch<Reference>()
     let running = Latch<WebServer>()
     let server = try await WebServer.start(port: port) { request in
-      if let refusal = check?.refusal(of: request) { return .json(["error": .string(refusal)], status: 403) }
+      let isForPage = LocalServer.isForPage(request)
+      if !isForPage, let refusal = check?.refusal(of: request) {
+        return .json(["error": .string(refusal)], status: 403)
+      }
       guard let web = try await served.wait().web else { return .text("stopped\n", status: 503) }
-      return try await web.respond(to: request)
+      return try await isForPage ? web.show(request) : web.respond(to: request)
     }
     running.open(with: server)
     let web = LocalServer(
@@ -106,7 +115,7 @@ package actor LocalServer {
     let token = (0..<16).map { _ in "abcdefghijklmnopqrstuvwxyz0123456789".randomElement().map(String.init) ?? "" }
     let job = board.add(settings, token: token.joined(), after: parent)
     ends[job.id] = Latch()
-    out.yield(.changed(job))
+    changed(job.id)
     return job.id
   }
 
@@ -133,6 +142,12 @@ package actor LocalServer {
 
   /// Says something to a worker.
   package func send(_ message: JSON, to worker: Int64) async { try? await sockets[worker]?.send(message.text) }
+
+  /// Tells the worker of a job what to do about it, when there is time: for those who may not wait.
+  func post(_ command: JobCommand, for job: Int64) {
+    guard let worker = board.jobs[job]?.worker else { return }
+    outboxes[worker]?.yield(["type": .string(command.rawValue), "jobid": .integer(job)])
+  }
 
   // MARK: Requests
 
@@ -192,7 +207,9 @@ package actor LocalServer {
     if case .answer = reply {
       let live = LiveFiles(folder: folder.appending(String(job.id)))
       for change in try await lane.run({ try live.take(status) }) {
+        if change.file == LiveFiles.screen { screens[job.id, default: 0] += 1 }
         out.yield(.live(job: job.id, file: change.file, size: change.size))
+        changes.change { $0 += 1 }
       }
     }
     switch reply {
@@ -293,6 +310,7 @@ package actor LocalServer {
   private func changed(_ id: Int64) {
     guard let job = board.jobs[id] else { return }
     out.yield(.changed(job))
+    changes.change { $0 += 1 }
     if job.state == .done { ends[id]?.open(with: job) }
   }
 
@@ -304,15 +322,21 @@ package actor LocalServer {
       try? await older.close(code: 1008, reason: "only one connection per worker allowed, finishing old one")
     }
     sockets[worker] = socket
+    let (messages, outbox) = AsyncStream<JSON>.makeStream()
+    outboxes[worker] = outbox
     out.yield(.connected(worker: worker))
-    do {
-      for try await text in socket.messages {
-        guard let message = try? JSON(parsing: text) else { continue }
-        out.yield(.message(message, worker: worker))
-        await take(message, from: worker)
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { for await message in messages { try? await socket.send(message.text) } }
+      do {
+        for try await text in socket.messages {
+          guard let message = try? JSON(parsing: text) else { continue }
+          out.yield(.message(message, worker: worker))
+          await take(message, from: worker)
+        }
+      } catch {
+        // The worker is gone, which is what the end of its messages says as well.
       }
-    } catch {
-      // The worker is gone, which is what the end of its messages says as well.
+      outbox.finish()
     }
     if sockets[worker] === socket {
       sockets[worker] = nil

@@ -91,6 +91,22 @@ public enum Files {
     throw FileError("read", path, .fileTooLarge)
   }
 
+  /// The bytes of the plain file at `path` after the first `offset`, at most `limit`; none if there is no such file.
+  /// - Throws: ``FileError``.
+  public static func read(_ path: FilePath, from offset: Int64, limit: Int) throws(FileError) -> [UInt8] {
+    guard status(of: path)?.kind == .file else { return [] }
+    do {
+      let handle = try FileDescriptor.open(path, .readOnly, options: [.nonBlocking, .closeOnExec])
+      return try handle.closeAfter {
+        try [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+          count = try handle.read(fromAbsoluteOffset: offset, into: UnsafeMutableRawBufferPointer(buffer))
+        }
+      }
+    } catch {
+      throw FileError("read", path, Errno(error))
+    }
+  }
+
   /// Writes `content` to a new file that takes the place of `path` in one step.
   /// - Throws: ``FileError``.
   public static func replace(

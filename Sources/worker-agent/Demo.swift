@@ -25,6 +25,9 @@ struct Demo: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The slot's number; it decides on ports: 20003 + 10·N, and VNC display 90 + N."))
   var instance = 99
 
+  @Flag(help: "Keep the web UI at the end, until Ctrl-C: its page shows the result with all screenshots.")
+  var stay = false
+
   @Option(
     help: ArgumentHelp("The path of isotovideo. (default: where it is installed)", valueName: "path"),
     completion: .file())
@@ -69,7 +72,7 @@ struct Demo: AsyncParsableCommand {
     let web = try await LocalServer.start(folder: home.results, key: key, secret: secret)
     let agent = try await agent(home, web: web.url, key: key, secret: secret)
     let screen = DemoScreen()
-    screen.say("The web UI is at \(web.url), the worker's log in \(home.log).")
+    screen.say("See it at \(web.url) in a browser; the worker's log is \(home.log).")
     let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
     let job = await web.schedule(DemoHome.job)
     await withTaskGroup(of: Void.self) { group in
@@ -85,8 +88,12 @@ struct Demo: AsyncParsableCommand {
       group.cancelAll()
     }
     let end = await web.job(job)
-    await web.stop()
     screen.summarize(end, in: home.results.appending(String(job)))
+    if stay {
+      screen.say("\nThe result is at \(web.url) until Ctrl-C.")
+      for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) { break }
+    }
+    await web.stop()
     return end?.result == "passed"
   }
 
