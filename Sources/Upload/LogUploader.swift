@@ -5,6 +5,11 @@ package import WebUIClient
 
 /// Brings a job's logs to the web UI when its backend has ended (protocol §7).
 package struct LogUploader: Sendable {
+  /// Files that are handled at a time; how many of them are sent, the web UI's `UploadBudget` says.
+  private static let width = 8
+  /// What tells how the upload goes: each is sent alone, when all that comes before it has arrived.
+  private static let ownLogs: Set<String> = ["autoinst-log.txt", "worker-log.txt"]
+
   private let job: Int64
   private let client: WebUIClient
   private let pool: FilePath
@@ -29,54 +34,61 @@ package struct LogUploader: Sendable {
     self.tally = tally
   }
 
-  /// Files that are handled at a time; how many of them are sent, the web UI's `UploadBudget` says.
-  private static let width = 8
-  /// What tells how the upload goes, in this order: sent one after the other, when the rest has arrived.
-  private static let ownLogs = ["worker-log.txt", "autoinst-log.txt"]
-
   /// Uploads every log there is, several at a time. After a failure no other is begun.
   /// - Parameters:
   ///   - assets: what brings the job's assets, between the test's own logs and the others, which tell how that went.
   ///   - sayLastWords: writes what the test's log is to end with.
   /// - Throws: the `WebUIError` of the first that cannot be delivered; ``UploadError`` of `assets`, after the logs;
   ///   `FileError`, `IOLane.TimedOut` for a pool that cannot be read; `CancellationError`.
-  package func upload(assets: AssetUploader? = nil, sayLastWords: @escaping @Sendable () -> Void = {}) async throws {
+  package func upload(assets: AssetUploader? = nil, sayLastWords: @Sendable () -> Void = {}) async throws {
     let pool = pool
     let (found, skipped) = try await lane.run { try LogFiles.find(in: pool) }
     for path in skipped { logger.warning("Skipping \(path): no plain file") }
     try await send(found.filter { $0.kind == .testLog }, sayLastWords)
     var failure: UploadError?
     do { try await assets?.upload() } catch let error as UploadError { failure = error }
-    let others = found.filter { $0.kind != .testLog }
-    try await send(others.filter { !LogUploader.ownLogs.contains($0.name) }, sayLastWords)
-    for name in LogUploader.ownLogs { try await send(others.filter { $0.name == name }, sayLastWords) }
+    for part in LogUploader.parts(of: found.filter { $0.kind != .testLog }) { try await send(part, sayLastWords) }
     if let failure { throw failure }
   }
 
-  private func send(_ artefacts: [Artefact], _ sayLastWords: @escaping @Sendable () -> Void) async throws {
-    var waiting = artefacts[...]
+  /// What can be sent at a time, in its order.
+  private static func parts(of logs: [Artefact]) -> [[Artefact]] {
+    var parts: [[Artefact]] = [[]]
+    for log in logs {
+      if ownLogs.contains(log.name) { parts += [[log], []] } else { parts[parts.count - 1].append(log) }
+    }
+    return parts
+  }
+
+  /// Sends files, several at a time; the log names them in their order.
+  private func send(_ artefacts: [Artefact], _ sayLastWords: @Sendable () -> Void) async throws {
     var failure: (any Error)?
     await withTaskGroup(of: Result<Void, any Error>.self) { group in
-      func start() {
-        guard failure == nil, let artefact = waiting.popFirst() else { return }
+      var running = 0
+      for artefact in artefacts {
+        if running == LogUploader.width, case .failure(let error) = await group.next() { failure = failure ?? error }
+        if failure != nil { break }
+        if !(await prepare(artefact, sayLastWords)) { continue }
+        running = min(running + 1, LogUploader.width)
         group.addTask {
-          do { return .success(try await send(artefact, sayLastWords)) } catch { return .failure(error) }
+          do { return .success(try await send(artefact)) } catch { return .failure(error) }
         }
       }
-      for _ in 0..<LogUploader.width { start() }
-      while let result = await group.next() {
-        if case .failure(let error) = result { failure = failure ?? error }
-        start()
-      }
+      for await case .failure(let error) in group { failure = failure ?? error }
     }
     if let failure { throw failure }
   }
 
-  private func send(_ artefact: Artefact, _ sayLastWords: @Sendable () -> Void) async throws {
-    if ledger.hasArrived(artefact.path) { return }
-    if artefact.name == "vars.json", await !redact(artefact.path) { return }
+  /// Gets a file ready. Whether it is to be sent.
+  private func prepare(_ artefact: Artefact, _ sayLastWords: @Sendable () -> Void) async -> Bool {
+    if ledger.hasArrived(artefact.path) { return false }
+    if artefact.name == "vars.json", await !redact(artefact.path) { return false }
     logger.info("Uploading \(artefact.name)")
     if artefact.kind == .log, artefact.name == "autoinst-log.txt" { sayLastWords() }
+    return true
+  }
+
+  private func send(_ artefact: Artefact) async throws {
     // What was logged so far has to be in the file before it is sent.
     let size = try await lane.run { Files.status(of: artefact.path)?.size }
     try await client.send(artefact.call(job: job))
