@@ -96,7 +96,7 @@ static size_t encode(cpng_optimizer *optimizer, const struct format *format, int
   if (format->colour_type == PALETTE || format->bit_depth < 8)
     return compress(optimizer, level, rows, size, out, limit);
 
-  bool is_quick = level < 10;
+  bool is_quick = level < 12;
   if (!reserve(&optimizer->filtered, size + 3 * row_size(format))) return 0;
   if (format->height > BANDS * BAND_ROWS) {
     rows = chosen_rows(optimizer, format, is_quick);
