@@ -210,6 +210,10 @@ package struct Host: Sendable {
         try await Task.sleep(for: wait)
         try await IOLane(name: "pages").run { ProgramPages.giveBack() }
       }
+      while true {
+        try await Task.sleep(for: max(recheck.regular, .seconds(10)))
+        try await IOLane(name: "pages").run { ProgramPages.giveBack(isQuick: true) }
+      }
     } catch {
       // The host has ended before.
     }

@@ -66,6 +66,7 @@ struct JobRun: Sendable {
     } else if !isTold || past.reason != nil {
       // What is told may still have to be cleaned up.
       await run(past, found, journal)
+      if isTold, !Task.isCancelled { await drop(past) }
     }
     // A process that does not wait for the job leaves it to the next one, as it is on record.
     if Task.isCancelled { return false }
@@ -131,7 +132,8 @@ struct JobRun: Sendable {
     return true
   }
 
-  /// Lets the web UI know at once that the slot is free: nothing else tells that a job was dropped.
+  /// Lets the web UI know at once that the slot is free: nothing else tells that a job was dropped, or that one is over
+  /// whose end an earlier process has told.
   private func drop(_ record: JobRecord) async {
     guard record.rest.isEmpty else { return }
     isEnding()
