@@ -5,13 +5,14 @@ struct RequestBody: Sendable {
   /// A part of it that is in one place.
   enum Segment: Sendable {
     case bytes([UInt8])
-    case file(SourceFile)
+    /// These bytes of what a source has.
+    case source(any BodySource, Range<Int>)
 
     /// In bytes.
     var length: Int {
       switch self {
       case .bytes(let bytes): bytes.count
-      case .file(let file): file.length
+      case .source(_, let range): range.count
       }
     }
   }
@@ -39,7 +40,11 @@ struct RequestBody: Sendable {
         segments.append(.bytes(Array("--\(boundary)\r\n\(part.head)".utf8)))
         switch part.content {
         case .bytes(let bytes): segments.append(.bytes(bytes))
-        case .file(let path): segments.append(.file(try SourceFile(path)))
+        case .file(let path):
+          let file = try SourceFile(path)
+          segments.append(.bytes(file.beginning))
+          segments.append(.source(file, file.beginning.count..<file.length))
+        case .made(let length, let source): segments.append(.source(source, 0..<length))
         }
         segments.append(.bytes([0x0d, 0x0a]))
       }

@@ -77,8 +77,11 @@ package struct LogUploader: Sendable {
     if artefact.name == "vars.json", await !redact(artefact.path) { return }
     logger.info("Uploading \(artefact.name)")
     if artefact.kind == .log, artefact.name == "autoinst-log.txt" { sayLastWords() }
-    // What was logged so far has to be in the file before it is sent.
-    let size = try await lane.run { Files.status(of: artefact.path)?.size }
+    var size = artefact.size
+    if LogUploader.ownLogs.contains(artefact.name) {
+      // What was logged so far has to be in the file before it is sent.
+      size = try await lane.run { Files.status(of: artefact.path)?.size }
+    }
     try await client.send(artefact.call(job: job))
     tally.note(bytes: size ?? 0)
     await ledger.note(artefact.path)

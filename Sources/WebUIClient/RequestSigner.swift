@@ -20,7 +20,8 @@ package struct RequestSigner: Sendable {
     let time = String(now())
     var headers = [HTTPHeader("Accept", "application/json"), HTTPHeader("X-API-Microtime", time)]
     guard let credentials else { return headers }
-    let message = target.replacing("%20", with: "+") + time
+    let path = target.utf8.contains(UInt8(ascii: "%")) ? target.replacing("%20", with: "+") : target
+    let message = path + time
     let hash = Digest.hmacSHA1(key: Array(credentials.secret.utf8), message: Array(message.utf8))
     headers.append(HTTPHeader("X-API-Key", credentials.key))
     headers.append(HTTPHeader("X-API-Hash", hash.hexadecimal))

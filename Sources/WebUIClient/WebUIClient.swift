@@ -222,8 +222,11 @@ package struct WebUIClient: Sendable {
 
   /// `scheme://host:port` of an absolute URL.
   static func origin(of url: String) -> String {
-    guard let scheme = url.firstRange(of: "://") else { return url }
-    let authority = url[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    let bytes = url.utf8
+    guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")), bytes[colon...].starts(with: "://".utf8) else {
+      return url
+    }
+    let authority = bytes[colon...].dropFirst(3).prefix { !"/?#".utf8.contains($0) }
     return String(url[..<authority.endIndex])
   }
 
@@ -237,7 +240,7 @@ package struct WebUIClient: Sendable {
 
   /// Path and query of an absolute URL.
   package static func target(of url: String) -> String {
-    let target = url.dropFirst(origin(of: url).count).prefix { $0 != "#" }
+    let target = Substring(url.utf8.dropFirst(origin(of: url).utf8.count).prefix { $0 != UInt8(ascii: "#") })
     return target.hasPrefix("/") ? String(target) : "/\(target)"
   }
 
