@@ -5,7 +5,9 @@ import Glibc
 final class Transfer {
   let order: TransferOrder
   let handle: UnsafeMutableRawPointer
+  /// A body that is read by and by; `short` is one that libcurl has from the start.
   private let body: BodyReader?
+  private let short: ShortBody?
   private var headerList: UnsafeMutablePointer<curl_slist>?
   private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
   private var headers: [HTTPHeader] = []
@@ -27,7 +29,9 @@ final class Transfer {
     self.order = order
     self.handle = handle
     let request = order.request
-    body = order.body.map { BodyReader($0, ask: ask) }
+    let content = order.body
+    short = content?.short
+    body = short == nil ? content.map { BodyReader($0, ask: ask) } : nil
     errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     set(CURLOPT_ERRORBUFFER, errorText)
     set(CURLOPT_URL, request.url)
@@ -99,7 +103,7 @@ final class Transfer {
 
   private func setMethodAndBody() {
     let method = order.request.method
-    switch (method, body) {
+    switch (method, order.body?.length) {
     case (.get, nil): set(CURLOPT_HTTPGET, 1)
     case (.head, nil): set(CURLOPT_NOBODY, 1)
     case (.delete, nil): set(CURLOPT_CUSTOMREQUEST, method.rawValue)
@@ -110,6 +114,7 @@ final class Transfer {
       let length = order.body?.length ?? 0
       _ = ccurl_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(length))
       if length > 64 << 10 { set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10) }
+      if let short { set(CURLOPT_POSTFIELDS, UnsafeMutableRawPointer(mutating: short.bytes.baseAddress)) }
     }
   }
 

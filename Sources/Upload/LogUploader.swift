@@ -29,8 +29,6 @@ package struct LogUploader: Sendable {
     self.tally = tally
   }
 
-  /// Files that are handled at a time; how many of them are sent, the web UI's `UploadBudget` says.
-  private static let width = 8
   /// What tells how the upload goes, in this order: sent one after the other, when the rest has arrived.
   private static let ownLogs = ["worker-log.txt", "autoinst-log.txt"]
 
@@ -54,22 +52,20 @@ package struct LogUploader: Sendable {
   }
 
   private func send(_ artefacts: [Artefact], _ sayLastWords: @escaping @Sendable () -> Void) async throws {
-    var waiting = artefacts[...]
-    var failure: (any Error)?
-    await withTaskGroup(of: Result<Void, any Error>.self) { group in
-      func start() {
-        guard failure == nil, let artefact = waiting.popFirst() else { return }
+    let batch = Guarded((waiting: artefacts[...], failure: (any Error)?.none))
+    await withTaskGroup(of: Void.self) { group in
+      // Each goes from file to file: a task for each file would cost more than the way through a task does.
+      for _ in 0..<client.uploadLimit {
         group.addTask {
-          do { return .success(try await send(artefact, sayLastWords)) } catch { return .failure(error) }
+          while let artefact = batch.withLock({ $0.failure == nil ? $0.waiting.popFirst() : nil }) {
+            do { try await send(artefact, sayLastWords) } catch {
+              batch.withLock { $0.failure = $0.failure ?? error }
+            }
+          }
         }
       }
-      for _ in 0..<LogUploader.width { start() }
-      while let result = await group.next() {
-        if case .failure(let error) = result { failure = failure ?? error }
-        start()
-      }
     }
-    if let failure { throw failure }
+    if let failure = batch.withLock({ $0.failure }) { throw failure }
   }
 
   private func send(_ artefact: Artefact, _ sayLastWords: @Sendable () -> Void) async throws {

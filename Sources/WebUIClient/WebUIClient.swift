@@ -79,6 +79,9 @@ package struct WebUIClient: Sendable {
   /// Where calls go: the address's own, or where the web UI says it has moved to.
   package var origin: String { standing.withLock { $0.origin } }
 
+  /// How many files may be uploaded at a time, at most: more of them at a time would wait for each other.
+  package var uploadLimit: Int { uploads.maximum }
+
   /// How long the web UI may be silent in the middle of a call.
   package var inactivity: Duration { retry.inactivity }
 
