@@ -46,7 +46,8 @@ package struct ModuleResult: Sendable, Hashable {
       return
     }
     try reader.readObject { (reader, key) throws(JSONError) in
-      guard ["screenshot", "text", "audio"].contains(key), reader.peek() == UInt8(ascii: "\"") else {
+      let isReference = key == "screenshot" || key == "text" || key == "audio"
+      guard isReference, reader.peek() == UInt8(ascii: "\"") else {
         _ = try reader.skipValue()
         return
       }
@@ -69,22 +70,27 @@ package struct ModuleResult: Sendable, Hashable {
   package func text(
     isRunning: Bool = false, withholding withheld: Set<String> = [], md5: (String) -> String?
   ) -> [UInt8] {
-    var replacements: [(place: Range<Int>, value: JSON)] = []
+    var replacements: [(place: Range<Int>, text: [UInt8])] = []
     for (name, place) in zip(screenshots, places) {
       if withheld.contains(name) {
-        replacements.append((place, .null))
+        replacements.append((place, Array("null".utf8)))
         continue
       }
       guard let checksum = md5(name) else { continue }
-      replacements.append((place, ["name": .string(name), "md5": .string(checksum)]))
+      var text = Array(#"{"md5":"#.utf8)
+      JSON.write(checksum, to: &text)
+      text += #","name":"#.utf8
+      JSON.write(name, to: &text)
+      text += "}".utf8
+      replacements.append((place, text))
     }
-    if isRunning, let resultPlace { replacements.append((resultPlace, "running")) }
+    if isRunning, let resultPlace { replacements.append((resultPlace, Array(#""running""#.utf8))) }
     var output: [UInt8] = []
     output.reserveCapacity(bytes.count + 64 * replacements.count)
     var end = bytes.startIndex
-    for (place, value) in replacements.sorted(by: { $0.place.lowerBound < $1.place.lowerBound }) {
+    for (place, text) in replacements.sorted(by: { $0.place.lowerBound < $1.place.lowerBound }) {
       output.append(contentsOf: bytes[end..<place.lowerBound])
-      value.write(to: &output)
+      output += text
       end = place.upperBound
     }
     output.append(contentsOf: bytes[end...])

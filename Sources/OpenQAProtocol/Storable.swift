@@ -14,6 +14,12 @@ package enum Storable: Sendable, Hashable {
       self.key = key
       self.value = value
     }
+
+    /// Appends the pair as it stands in a hash's image.
+    func write(to image: inout [UInt8]) {
+      value.write(to: &image)
+      Storable.write(key: key, to: &image)
+    }
   }
 
   /// A text's bytes.
@@ -67,7 +73,7 @@ package enum Storable: Sendable, Hashable {
     return image
   }
 
-  private func write(to image: inout [UInt8]) {
+  fileprivate func write(to image: inout [UInt8]) {
     switch self {
     case .integer(let number):
       if let small = Int8(exactly: number) {
@@ -79,22 +85,34 @@ package enum Storable: Sendable, Hashable {
         Storable.text(String(number)).write(to: &image)
       }
     case .bytes(let bytes):
-      if let count = UInt8(exactly: bytes.count) {
-        image += [Mark.shortBytes, count]
-      } else {
-        image.append(Mark.longBytes)
-        Storable.write(UInt32(bytes.count), to: &image)
-      }
+      Storable.beginBytes(bytes.count, in: &image)
       image += bytes
     case .hash(let pairs):
-      image.append(Mark.hash)
-      Storable.write(UInt32(pairs.count), to: &image)
-      for pair in pairs {
-        pair.value.write(to: &image)
-        Storable.write(UInt32(pair.key.utf8.count), to: &image)
-        image += pair.key.utf8
-      }
+      Storable.beginHash(pairs.count, in: &image)
+      for pair in pairs { pair.write(to: &image) }
     }
+  }
+
+  /// What comes before so many bytes.
+  static func beginBytes(_ count: Int, in image: inout [UInt8]) {
+    if let count = UInt8(exactly: count) {
+      image += [Mark.shortBytes, count]
+    } else {
+      image.append(Mark.longBytes)
+      write(UInt32(count), to: &image)
+    }
+  }
+
+  /// What comes before so many pairs.
+  static func beginHash(_ count: Int, in image: inout [UInt8]) {
+    image.append(Mark.hash)
+    write(UInt32(count), to: &image)
+  }
+
+  /// What comes after a pair's value.
+  static func write(key: String, to image: inout [UInt8]) {
+    write(UInt32(key.utf8.count), to: &image)
+    image += key.utf8
   }
 
   private static func write(_ number: UInt32, to image: inout [UInt8]) {

@@ -61,10 +61,11 @@ extension Sequence<UInt8> {
   /// Two lower-case hexadecimal digits for each byte.
   public var hexadecimal: String {
     var text: [UInt8] = []
-    let digits = Array("0123456789abcdef".utf8)
+    text.reserveCapacity(2 * underestimatedCount)
+    func digit(_ value: UInt8) -> UInt8 { value < 10 ? value + 0x30 : value + 0x57 }
     for byte in self {
-      text.append(digits[Int(byte >> 4)])
-      text.append(digits[Int(byte & 15)])
+      text.append(digit(byte >> 4))
+      text.append(digit(byte & 15))
     }
     return String(decoding: text, as: UTF8.self)
   }

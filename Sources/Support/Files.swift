@@ -76,14 +76,16 @@ public enum Files {
     guard Status(raw).kind == .file else { throw FileError("read", path, .invalidArgument) }
     guard raw.st_size <= limit else { throw FileError("read", path, .fileTooLarge) }
     var content: [UInt8] = []
-    content.reserveCapacity(Int(raw.st_size))
+    // Room for more than there is said to be, so that the end shows.
+    var pieceSize = max(Int(raw.st_size) + 1, 4096)
     do {
       while content.count <= limit {
-        let piece = try [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
+        let piece = try [UInt8](unsafeUninitializedCapacity: pieceSize) { buffer, count in
           count = try handle.read(into: UnsafeMutableRawBufferPointer(buffer))
         }
         if piece.isEmpty { return content }
-        content.append(contentsOf: piece)
+        if content.isEmpty { content = piece } else { content.append(contentsOf: piece) }
+        pieceSize = 1 << 16
       }
     } catch {
       throw FileError("read", path, Errno(error))

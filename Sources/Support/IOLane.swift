@@ -12,11 +12,13 @@ public final class IOLane: Sendable {
 
   private let name: String
   private let queue = Signalled(State())
+  private let deadlines: Deadlines
 
   /// Starts the lane's thread, which ends when the lane is released.
   /// - Throws: `ServiceThread.CannotStart`.
   public init(name: String) throws {
     self.name = name
+    deadlines = try Deadlines.shared.get()
     let queue = queue
     try ServiceThread.start(name: name) {
       while let work = queue.wait(
@@ -37,26 +39,25 @@ public final class IOLane: Sendable {
   public func run<Value: Sendable>(
     limit: Duration = .seconds(60), _ body: @escaping @Sendable () throws -> Value
   ) async throws -> Value {
-    let name = name
-    return try await withThrowingTaskGroup(of: Value.self) { group in
-      group.addTask { try await self.perform(body) }
-      group.addTask {
-        try await Task.sleep(for: limit)
-        throw TimedOut(lane: name, limit: limit)
-      }
-      defer { group.cancelAll() }
-      guard let value = try await group.next() else { throw CancellationError() }
-      return value
-    }
+    let result = Latch<Result<Value, any Error>>()
+    submit(limit: limit, orElse: { result.open(with: .failure($0)) }) { result.open(with: Result(catching: body)) }
+    return try await result.wait().get()
   }
 
   /// Lets `body` run on the lane's thread after all that was handed over before, without waiting for it.
   public func submit(_ body: @escaping @Sendable () -> Void) { queue.change { $0.work.append(body) } }
 
-  private func perform<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-    let result = Latch<Result<Value, any Error>>()
-    submit { result.open(with: Result(catching: body)) }
-    return try await result.wait().get()
+  /// Lets `body` run as ``submit(_:)`` does, and calls `orElse` if it has not ended when `limit` has passed. That may be at
+  /// the same time as it ends; `orElse` must not block.
+  public func submit(
+    limit: Duration, orElse: @escaping @Sendable (TimedOut) -> Void, _ body: @escaping @Sendable () -> Void
+  ) {
+    let (deadlines, timedOut) = (deadlines, TimedOut(lane: name, limit: limit))
+    let deadline = deadlines.set(limit) { orElse(timedOut) }
+    submit {
+      body()
+      deadlines.revoke(deadline)
+    }
   }
 
   /// The lane's thread did not get to an end in time.

@@ -40,8 +40,13 @@ public struct JSONReader {
 
   /// The first byte of the next value or punctuation, white space skipped; nil at the end.
   public mutating func peek() -> UInt8? {
-    while offset < bytes.count, bytes[offset] <= 0x20, [0x20, 0x09, 0x0a, 0x0d].contains(bytes[offset]) { offset += 1 }
-    return offset < bytes.count ? bytes[offset] : nil
+    while offset < bytes.count {
+      switch bytes[offset] {
+      case 0x20, 0x09, 0x0a, 0x0d: offset += 1
+      case let byte: return byte
+      }
+    }
+    return nil
   }
 
   /// Checks that only white space is left.
@@ -76,6 +81,8 @@ public struct JSONReader {
     switch first {
     case UInt8(ascii: "{"): try readObject { (reader, _) throws(JSONError) in _ = try reader.skipValue() }
     case UInt8(ascii: "["): try readArray { (reader) throws(JSONError) in _ = try reader.skipValue() }
+    case UInt8(ascii: "-"), 0x30...0x39: _ = try skipNumber()
+    case UInt8(ascii: "\"") where skipPlainString(): break
     default: _ = try readValue()
     }
     return start..<offset
@@ -116,6 +123,9 @@ public struct JSONReader {
 
   /// Reads a string, escapes resolved.
   public mutating func readString() throws(JSONError) -> String {
+    _ = peek()
+    let start = offset + 1
+    if skipPlainString() { return String(decoding: bytes[start..<offset - 1], as: UTF8.self) }
     try take(UInt8(ascii: "\""), "expected a string")
     var content: [UInt8] = []
     while offset < bytes.count {
@@ -131,6 +141,20 @@ public struct JSONReader {
       }
     }
     throw error("a string without an end")
+  }
+
+  /// Skips a string if it is one of ASCII without escapes, as most are.
+  private mutating func skipPlainString() -> Bool {
+    guard offset < bytes.count, bytes[offset] == UInt8(ascii: "\"") else { return false }
+    var end = offset + 1
+    while end < bytes.count, (0x20..<0x80).contains(bytes[end]), bytes[end] != UInt8(ascii: "\\") {
+      end += 1
+      if bytes[end - 1] == UInt8(ascii: "\"") {
+        offset = end
+        return true
+      }
+    }
+    return false
   }
 
   private mutating func readEscape(into content: inout [UInt8]) throws(JSONError) {
@@ -169,6 +193,16 @@ public struct JSONReader {
 
   private mutating func readNumber() throws(JSONError) -> JSON {
     let start = offset
+    let isInteger = try skipNumber()
+    let literal = String(decoding: bytes[start..<offset], as: UTF8.self)
+    // `-0` is no integer of ours: it would come back as `0`.
+    if isInteger, literal != "-0", let value = Int64(literal) { return .integer(value) }
+    return .number(literal)
+  }
+
+  /// Whether the number is an integer.
+  private mutating func skipNumber() throws(JSONError) -> Bool {
+    let start = offset
     func digits(_ reader: inout JSONReader) -> Int {
       let first = reader.offset
       while reader.offset < reader.bytes.count, (0x30...0x39).contains(reader.bytes[reader.offset]) {
@@ -196,10 +230,7 @@ public struct JSONReader {
       if offset < bytes.count, bytes[offset] == UInt8(ascii: "+") || bytes[offset] == UInt8(ascii: "-") { offset += 1 }
       if digits(&self) == 0 { throw error("a number without digits in its exponent") }
     }
-    let literal = String(decoding: bytes[start..<offset], as: UTF8.self)
-    // `-0` is no integer of ours: it would come back as `0`.
-    if isInteger, literal != "-0", let value = Int64(literal) { return .integer(value) }
-    return .number(literal)
+    return isInteger
   }
 
   private mutating func literal<Value>(_ word: String, _ value: Value) throws(JSONError) -> Value {

@@ -34,6 +34,7 @@ public final class Latch<Value: Sendable>: Sendable {
   /// The value, as soon as it is set.
   /// - Throws: `CancellationError`, at once, when the waiting task is cancelled.
   public func wait() async throws -> Value {
+    if let value { return value }
     let id = state.withLock { state -> Int in
       state.nextWaiter += 1
       return state.nextWaiter

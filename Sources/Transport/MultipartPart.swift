@@ -9,6 +9,9 @@ public struct MultipartPart: Sendable {
     /// The file's bytes, read while they are sent. Its size is taken when the request starts; a file that shrinks
     /// afterwards fails the request with ``TransportError/Code/file``, and what is appended afterwards is not sent.
     case file(FilePath)
+    /// So many bytes, made while they are sent. A source that has more or fewer fails the request with
+    /// ``TransportError/Code/file``.
+    case made(length: Int, by: any BodySource)
   }
 
   /// The field's name.
@@ -39,6 +42,7 @@ public struct MultipartPart: Sendable {
   /// As browsers write it: only what would end the quoted string or the line is escaped, by its percent code.
   /// Everything else goes as UTF-8.
   private static func quoted(_ text: String) -> String {
+    guard text.utf8.contains(where: { "\"\r\n".utf8.contains($0) }) else { return text }
     var quoted = ""
     for scalar in text.unicodeScalars {
       switch scalar {

@@ -5,19 +5,22 @@ struct RequestBody: Sendable {
   /// A part of it that is in one place.
   enum Segment: Sendable {
     case bytes([UInt8])
-    case file(SourceFile)
+    /// These bytes of what a source has.
+    case source(any BodySource, Range<Int>)
 
     /// In bytes.
     var length: Int {
       switch self {
       case .bytes(let bytes): bytes.count
-      case .file(let file): file.length
+      case .source(_, let range): range.count
       }
     }
   }
 
   /// In the order to send them.
   let segments: [Segment]
+  /// The same, if it is short: libcurl sends it together with the headers.
+  let short: ShortBody?
   /// The `Content-Type` of the whole.
   let contentType: String
   /// Length in bytes of everything.
@@ -33,13 +36,17 @@ struct RequestBody: Sendable {
       segments = [.bytes(bytes)]
       self.contentType = contentType
     case .multipart(let parts):
-      let boundary = (0..<4).map { _ in String(UInt32.random(in: .min ... .max), radix: 36) }.joined()
+      let boundary = (0..<2).map { _ in String(UInt64.random(in: .min ... .max), radix: 36) }.joined()
       var segments: [Segment] = []
       for part in parts {
         segments.append(.bytes(Array("--\(boundary)\r\n\(part.head)".utf8)))
         switch part.content {
         case .bytes(let bytes): segments.append(.bytes(bytes))
-        case .file(let path): segments.append(.file(try SourceFile(path)))
+        case .file(let path):
+          let file = try SourceFile(path)
+          segments.append(.bytes(file.beginning))
+          segments.append(.source(file, file.beginning.count..<file.length))
+        case .made(let length, let source): segments.append(.source(source, 0..<length))
         }
         segments.append(.bytes([0x0d, 0x0a]))
       }
@@ -48,7 +55,37 @@ struct RequestBody: Sendable {
       contentType = "multipart/form-data; boundary=\(boundary)"
     }
     length = segments.reduce(0) { $0 + $1.length }
+    short = ShortBody(segments, length)
   }
+}
+
+/// A body in one place in memory, which stays where it is as libcurl wants it to.
+final class ShortBody: @unchecked Sendable {
+  // Sendable is proven by the initialiser: nobody writes to the bytes afterwards.
+  let bytes: UnsafeRawBufferPointer
+
+  /// What libcurl sends in one go.
+  private static let maximumLength = 64 << 10
+
+  /// Nil if the body is too long, or not all in memory.
+  init?(_ segments: [RequestBody.Segment], _ length: Int) {
+    guard length < ShortBody.maximumLength else { return nil }
+    var parts: [[UInt8]] = []
+    for segment in segments where segment.length > 0 {
+      guard case .bytes(let bytes) = segment else { return nil }
+      parts.append(bytes)
+    }
+    // With room for one, since an empty place is none.
+    let place = UnsafeMutableRawBufferPointer.allocate(byteCount: length + 1, alignment: 1)
+    var rest = place[...]
+    for part in parts {
+      UnsafeMutableRawBufferPointer(rebasing: rest).copyBytes(from: part)
+      rest = rest.dropFirst(part.count)
+    }
+    bytes = UnsafeRawBufferPointer(rebasing: place[..<length])
+  }
+
+  deinit { bytes.deallocate() }
 }
 
 extension HTTPRequest.Body {

@@ -3,7 +3,7 @@ import Support
 import SystemPackage
 
 /// A file to send, of the size that it had at the start. All its methods block: they belong on an I/O lane.
-final class SourceFile: Sendable {
+final class SourceFile: BodySource {
   private struct Identity: Equatable {
     var device: dev_t
     var inode: ino_t
@@ -44,6 +44,8 @@ final class SourceFile: Sendable {
     }
     return try Self.read(opened, path, at: offset, count: min(count, length - offset))
   }
+
+  func read(at offset: Int) throws -> [UInt8] { try read(at: offset, count: 256 << 10) }
 
   private static func open(_ path: FilePath) throws(TransportError) -> (FileDescriptor, stat) {
     let descriptor: FileDescriptor

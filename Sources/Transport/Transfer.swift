@@ -5,7 +5,9 @@ import Glibc
 final class Transfer {
   let order: TransferOrder
   let handle: UnsafeMutableRawPointer
+  /// A body that is read by and by; `short` is one that libcurl has from the start.
   private let body: BodyReader?
+  private let short: ShortBody?
   private var headerList: UnsafeMutablePointer<curl_slist>?
   private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
   private var headers: [HTTPHeader] = []
@@ -13,6 +15,8 @@ final class Transfer {
   private var isHeadComplete = false
   private var received: [UInt8] = []
   private var failure: TransportError?
+  /// Whether there was nothing to send.
+  private var isPaused = false
   /// When a byte last moved; `nil` until the connection stands.
   private var lastActivity: ContinuousClock.Instant?
 
@@ -25,7 +29,9 @@ final class Transfer {
     self.order = order
     self.handle = handle
     let request = order.request
-    body = order.body.map { BodyReader($0, ask: ask) }
+    let content = order.body
+    short = content?.short
+    body = short == nil ? content.map { BodyReader($0, ask: ask) } : nil
     errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     set(CURLOPT_ERRORBUFFER, errorText)
     set(CURLOPT_URL, request.url)
@@ -65,7 +71,9 @@ final class Transfer {
 
   /// Takes the answer to the body's demand `number` and goes on sending.
   func supply(_ number: Int, _ answer: Result<[UInt8], TransportError>) {
-    if body?.supply(number, answer) == true { curl_easy_pause(handle, CURLPAUSE_CONT) }
+    guard body?.supply(number, answer) == true, isPaused else { return }
+    isPaused = false
+    curl_easy_pause(handle, CURLPAUSE_CONT)
   }
 
   /// When to look at the limits again, if nothing happens until then.
@@ -95,7 +103,7 @@ final class Transfer {
 
   private func setMethodAndBody() {
     let method = order.request.method
-    switch (method, body) {
+    switch (method, order.body?.length) {
     case (.get, nil): set(CURLOPT_HTTPGET, 1)
     case (.head, nil): set(CURLOPT_NOBODY, 1)
     case (.delete, nil): set(CURLOPT_CUSTOMREQUEST, method.rawValue)
@@ -106,6 +114,7 @@ final class Transfer {
       let length = order.body?.length ?? 0
       _ = ccurl_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(length))
       if length > 64 << 10 { set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10) }
+      if let short { set(CURLOPT_POSTFIELDS, UnsafeMutableRawPointer(mutating: short.bytes.baseAddress)) }
     }
   }
 
@@ -176,14 +185,13 @@ final class Transfer {
       failure = TransportError(.responseTooLarge, "\(order.endpoint.description): the answer's headers do not end")
       return 0
     }
-    let line = String(decoding: bytes, as: UTF8.self)
-    if line.hasPrefix("HTTP/") {
+    if bytes.starts(with: "HTTP/".utf8) {
       // Each status line begins anew: what an interim answer (1xx) said is not the answer's.
       headers.removeAll()
       isHeadComplete = false
-    } else if let colon = line.utf8.firstIndex(of: UInt8(ascii: ":")) {
-      headers.append(HTTPHeader(String(line[..<colon]), line[colon...].dropFirst().trimmed))
-    } else if line.trimmed.isEmpty {
+    } else if let colon = bytes.firstIndex(of: UInt8(ascii: ":")) {
+      headers.append(HTTPHeader(bytes[..<colon].text, bytes[(colon + 1)...].trimmed.text))
+    } else if bytes[...].trimmed.isEmpty {
       isHeadComplete = true
     }
     return bytes.count
@@ -195,7 +203,9 @@ final class Transfer {
       case .copied(let count):
         lastActivity = .now
         return count
-      case .wait: return Int(CURL_READFUNC_PAUSE)
+      case .wait:
+        isPaused = true
+        return Int(CURL_READFUNC_PAUSE)
       case .end: return 0
       }
     } catch {
@@ -235,12 +245,14 @@ extension Duration {
   }
 }
 
-extension StringProtocol {
+extension Slice<UnsafeRawBufferPointer> {
   /// Without blanks and line ends around it.
-  fileprivate var trimmed: String {
-    let isBlank: (Character) -> Bool = { $0 == " " || $0 == "\t" || $0.isNewline }
-    var rest = drop(while: isBlank)[...]
+  fileprivate var trimmed: Self {
+    let isBlank: (UInt8) -> Bool = { $0 == 0x20 || $0 == 0x09 || $0 == 0x0d || $0 == 0x0a }
+    var rest = drop(while: isBlank)
     while let last = rest.last, isBlank(last) { rest.removeLast() }
-    return String(rest)
+    return rest
   }
+
+  fileprivate var text: String { String(decoding: self, as: UTF8.self) }
 }

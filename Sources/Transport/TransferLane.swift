@@ -11,6 +11,8 @@ final class TransferLane: Sendable {
     case stop
   }
 
+  private static let schemes = ["http": 80, "https": 443]
+
   private let mailbox: TransferMailbox
   private let files: IOLane
   private let end = Latch<Void>()
@@ -30,12 +32,17 @@ final class TransferLane: Sendable {
 
   func send(_ request: HTTPRequest) async throws -> HTTPResponse {
     try Task.checkCancellation()
-    let endpoint = try Endpoint(request.url, schemes: ["http": 80, "https": 443])
+    let endpoint = try Endpoint(request.url, schemes: TransferLane.schemes)
     if let header = request.headers.first(where: { !$0.isSendable }) {
       throw TransportError(.badURL, "\(endpoint.description): header \(header.name.debugDescription) cannot be sent")
     }
-    let order = TransferOrder(request, endpoint, try await prepare(request))
-    guard mailbox.post(.start(order)) else { throw order.shutDown }
+    let order = TransferOrder(request, endpoint)
+    if request.body.hasFiles {
+      startWithFiles(order)
+    } else {
+      try order.prepare()
+      start(order)
+    }
     do {
       return try await order.answer.wait().get()
     } catch is CancellationError {
@@ -44,35 +51,56 @@ final class TransferLane: Sendable {
     }
   }
 
+  private func start(_ order: TransferOrder) {
+    if !mailbox.post(.start(order)) { order.answer.open(with: .failure(order.shutDown)) }
+  }
+
+  /// Starts a request when its files have been looked at, straight from the thread that does that.
+  private func startWithFiles(_ order: TransferOrder) {
+    files.submit(
+      limit: order.request.limits.inactivity,
+      orElse: { timedOut in
+        order.answer.open(with: .failure(TransportError(.file, "cannot read the files to send: \(timedOut)")))
+      },
+      {
+        do throws(TransportError) {
+          try order.prepare()
+          self.start(order)
+        } catch {
+          order.answer.open(with: .failure(error))
+        }
+      })
+  }
+
   func submit(_ body: @escaping @Sendable () -> Void) { _ = mailbox.post(.run(body)) }
 
   func stop() { _ = mailbox.post(.stop) }
 
   /// Returns when the thread has ended.
   func ended() async { try? await end.wait() }
-
-  private func prepare(_ request: HTTPRequest) async throws -> RequestBody? {
-    guard request.body.hasFiles else { return try RequestBody(request.body) }
-    do {
-      return try await files.run(limit: request.limits.inactivity) { try RequestBody(request.body) }
-    } catch let error as IOLane.TimedOut {
-      throw TransportError(.file, "cannot read the files to send: \(error)")
-    }
-  }
 }
 
 /// A request on its way through a lane, and what becomes of it.
 final class TransferOrder: Sendable {
   let request: HTTPRequest
   let endpoint: Endpoint
-  let body: RequestBody?
   let answer = Latch<Result<HTTPResponse, any Error>>()
+  private let prepared = Guarded<RequestBody?>(nil)
   private let placed = ContinuousClock.now
 
-  init(_ request: HTTPRequest, _ endpoint: Endpoint, _ body: RequestBody?) {
+  init(_ request: HTTPRequest, _ endpoint: Endpoint) {
     self.request = request
     self.endpoint = endpoint
-    self.body = body
+  }
+
+  /// What is sent after the headers; nil for nothing, and before ``prepare()``.
+  var body: RequestBody? { prepared.withLock { $0 } }
+
+  /// Makes the body. Blocks if it has files.
+  /// - Throws: ``TransportError`` with code `file`.
+  func prepare() throws(TransportError) {
+    let body = try RequestBody(request.body)
+    prepared.withLock { $0 = body }
   }
 
   /// When the answer must be complete.

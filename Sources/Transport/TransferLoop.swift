@@ -35,7 +35,7 @@ final class TransferLoop {
       enforceLimits()
       // Whoever has ended leaves room for the next, who is not to wait for something to happen.
       while let order = queue.next() { start(order) }
-      if !isStopping { curl_multi_poll(multi, nil, 0, waitMilliseconds, nil) }
+      if !isStopping, mailbox.rest() { curl_multi_poll(multi, nil, 0, waitMilliseconds, nil) }
     }
     for order in queue.waiting { order.answer.open(with: .failure(order.shutDown)) }
     for transfer in transfers.values { finish(transfer, .failure(transfer.order.shutDown)) }
@@ -46,13 +46,16 @@ final class TransferLoop {
   private func perform(_ command: TransferLane.Command) {
     switch command {
     case .start(let order):
+      // One that was cancelled while its files were read has its answer already.
+      guard order.answer.value == nil else { return }
       queue.add(order)
       if let deadline = order.deadline { note(deadline) }
     case .cancel(let order):
-      if queue.remove(order) {
-        order.answer.open(with: .failure(CancellationError()))
-      } else if let transfer = transfers[ObjectIdentifier(order)] {
+      if let transfer = transfers[ObjectIdentifier(order)] {
         finish(transfer, .failure(CancellationError()))
+      } else {
+        _ = queue.remove(order)
+        order.answer.open(with: .failure(CancellationError()))
       }
     case .supply(let order, let number, let answer):
       if let transfer = transfers[ObjectIdentifier(order)] { transfer.supply(number, answer) }

@@ -6,6 +6,8 @@ final class TransferMailbox: Sendable {
   private struct State {
     var commands: [TransferLane.Command] = []
     var isClosed = false
+    /// Whether the thread waits for something to happen, or is about to.
+    var isResting = false
   }
 
   let multi: MultiHandle
@@ -13,13 +15,14 @@ final class TransferMailbox: Sendable {
 
   init(_ multi: MultiHandle) { self.multi = multi }
 
-  /// Adds `command` and wakes the thread; false if the mailbox is closed, then nothing will come of it.
+  /// Adds `command`, and wakes the thread if it rests; false if the mailbox is closed, then nothing will come of it.
   func post(_ command: TransferLane.Command) -> Bool {
-    let isOpen = state.withLock { state in
+    let (isOpen, wasResting) = state.withLock { state in
+      defer { state.isResting = false }
       if !state.isClosed { state.commands.append(command) }
-      return !state.isClosed
+      return (!state.isClosed, state.isResting)
     }
-    if isOpen { multi.wake() }
+    if wasResting { multi.wake() }
     return isOpen
   }
 
@@ -28,9 +31,18 @@ final class TransferMailbox: Sendable {
   func take(closing: Bool = false) -> [TransferLane.Command] {
     state.withLock { state in
       if closing { state.isClosed = true }
+      state.isResting = false
       let commands = state.commands
       state.commands = []
       return commands
+    }
+  }
+
+  /// Whether the thread may rest, since there is nothing to take. What is posted from then on wakes it.
+  func rest() -> Bool {
+    state.withLock { state in
+      state.isResting = state.commands.isEmpty
+      return state.isResting
     }
   }
 }

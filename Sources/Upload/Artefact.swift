@@ -23,6 +23,8 @@ package struct Artefact: Sendable, Hashable {
   package var path: FilePath
   /// What is sent in the place of the file's content; nil for just that.
   package var content: [UInt8]?
+  /// Bytes of the file when it was found, if it was looked at then.
+  package var size: Int64?
 
   package init(_ kind: Kind, name: String, path: FilePath, content: [UInt8]? = nil) {
     self.kind = kind

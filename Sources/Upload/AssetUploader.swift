@@ -8,7 +8,7 @@ package import WebUIClient
 /// Brings a job's assets to the web UI when its backend has ended (protocol §8): in chunks, or by their paths if the web
 /// UI runs on this host.
 ///
-/// While a chunk is sent, the next one is prepared on the pool's lane; no more than these two are in memory.
+/// Chunks are made while they are sent (``ChunkSource``): however large an asset is, next to nothing of it is in memory.
 package struct AssetUploader: Sendable {
   /// What is configured.
   package struct Options: Sendable, Hashable {
@@ -30,8 +30,8 @@ package struct AssetUploader: Sendable {
   private static let maximumDelay = Duration.seconds(30)
   /// Between two lines about an asset's progress.
   static let progressPeriod = Duration.seconds(10)
-  /// Bytes that are read at a time for the sum of a whole asset.
-  private static let pieceSize = 8 << 20
+  /// Bytes that are read for the sum of a whole asset in one visit to the lane, and in one piece.
+  private static let (visitSize, pieceSize): (Int64, Int64) = (8 << 20, 256 << 10)
 
   private let job: Int64
   private let client: WebUIClient
@@ -96,7 +96,7 @@ package struct AssetUploader: Sendable {
 
   private func uploadLocally(_ asset: AssetFile) async throws {
     try await lane.run { try asset.publish() }
-    try await send([], of: asset, local: true, what: "its path")
+    try await send(.bytes([]), of: asset, local: true, what: "its path")
   }
 
   /// - Parameter isFirst: whether it is not done again, which it is but once.
@@ -108,17 +108,15 @@ package struct AssetUploader: Sendable {
     try await withThrowingTaskGroup(of: Void.self) { group in
       if total > 1 { group.addTask { try await report(asset, sent) } }
       group.addTask {
-        let digest = try await self.digest(of: asset)
-        var image = try await self.image(1, of: total, asset, digest)
+        let content = try await lane.run { try AssetContent(asset) }
+        let digest = try await self.digest(of: content)
         for index in 1...total {
-          let current = image
-          async let next = index < total ? self.image(index + 1, of: total, asset, digest) : []
+          let chunk = ChunkSource(index, of: total, size: size, content, digest)
           try await send(
-            current, of: asset, local: false, isLast: isFirst && index == total && total > 1,
-            what: "chunk \(index)/\(total)")
+            .made(length: chunk.length, by: chunk), of: asset, local: false,
+            isLast: isFirst && index == total && total > 1, what: "chunk \(index)/\(total)")
           sent.withLock { $0 = min(index * size, asset.size) }
           tally.note(bytes: min(size, asset.size - (index - 1) * size))
-          image = try await next
         }
       }
       // The report ends only by being cancelled.
@@ -140,25 +138,23 @@ package struct AssetUploader: Sendable {
   }
 
   /// The SHA-256 sum of the whole asset.
-  private func digest(of asset: AssetFile) async throws -> [UInt8] {
-    let digest = AssetFile.RunningDigest()
-    for start in stride(from: 0, to: asset.size, by: AssetUploader.pieceSize) {
-      let count = Int(min(Int64(AssetUploader.pieceSize), asset.size - start))
-      try await lane.run { digest.update(try asset.read(from: start, count: count)) }
+  private func digest(of content: AssetContent) async throws -> [UInt8] {
+    let sum = RunningSum()
+    let size = content.asset.size
+    for start in stride(from: 0, to: size, by: Int(AssetUploader.visitSize)) {
+      let end = min(start + AssetUploader.visitSize, size)
+      try await lane.run {
+        var piece: [UInt8] = []
+        for start in stride(from: start, to: end, by: Int(AssetUploader.pieceSize)) {
+          let count = Int(min(AssetUploader.pieceSize, end - start))
+          if piece.count != count { piece = [UInt8](repeating: 0, count: count) }
+          try piece.withUnsafeMutableBytes { try content.read(from: start, into: $0) }
+          sum.update(piece)
+        }
+        try content.check()
+      }
     }
-    return digest.finish()
-  }
-
-  /// A chunk as it is sent.
-  private func image(_ index: Int64, of total: Int64, _ asset: AssetFile, _ digest: [UInt8]) async throws -> [UInt8] {
-    let start = (index - 1) * Int64(options.chunkSize)
-    let count = Int(min(Int64(options.chunkSize), asset.size - start))
-    return try await lane.run {
-      StorableChunk(
-        index: index, total: total, start: start, totalDigest: digest,
-        content: try asset.read(from: start, count: count), file: asset.path.string
-      ).image
-    }
+    return sum.finish()
   }
 
   /// The web UI does not take the last chunk: what it had of the asset is gone, since it was damaged, or since it has put all
@@ -170,10 +166,10 @@ package struct AssetUploader: Sendable {
   /// Sends a chunk, or the asset's path, again until it has arrived or no tries remain.
   /// - Throws: ``UploadError``; ``LastChunkRefused`` if `isLast`.
   private func send(
-    _ image: [UInt8], of asset: AssetFile, local: Bool, isLast: Bool = false, what: String
+    _ content: MultipartPart.Content, of asset: AssetFile, local: Bool, isLast: Bool = false, what: String
   ) async throws {
     var parts = [
-      MultipartPart(name: "file", filename: asset.name, content: .bytes(image)),
+      MultipartPart(name: "file", filename: asset.name, content: content),
       MultipartPart(name: "asset", content: .bytes(Array(asset.scope.rawValue.utf8))),
     ]
     if local { parts.append(MultipartPart(name: "local", content: .bytes(Array(asset.path.string.utf8)))) }
@@ -190,6 +186,8 @@ package struct AssetUploader: Sendable {
         problem = "unexpected answer \(answer.text.prefix(100))"
       } catch let error as WebUIError {
         problem = error.description
+        // What cannot be read, or has changed, is no better the next time.
+        if error.code == .unsendable { throw UploadError(.asset, problem) }
         if case .status = error.code, isLast, !error.isBusy { throw LastChunkRefused(problem: problem) }
       }
       guard attempt < options.tries else {
@@ -216,4 +214,20 @@ package struct AssetUploader: Sendable {
       logger.warning("The web UI does not know that the upload of \(asset.name) failed: \(error)")
     }
   }
+}
+
+/// A SHA-256 sum that is taken in several visits to a lane.
+private final class RunningSum: Sendable {
+  /// The hasher cannot be copied, and therefore not be guarded itself.
+  private final class Box {
+    var hasher: Digest.Hasher? = Digest.Hasher(.sha256)
+  }
+
+  private let box = Guarded(Box())
+
+  /// Appends `bytes`.
+  func update(_ bytes: [UInt8]) { box.withLock { $0.hasher?.update(bytes) } }
+
+  /// The raw sum; to be asked for once.
+  func finish() -> [UInt8] { box.withLock { $0.hasher.take()?.finish() ?? [] } }
 }

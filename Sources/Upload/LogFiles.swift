@@ -28,8 +28,12 @@ package enum LogFiles {
     var found: [Artefact] = []
     var skipped: [FilePath] = []
     func add(_ kind: Artefact.Kind, _ path: FilePath, as name: String) {
-      switch Files.status(of: path, followsLinks: false)?.kind {
-      case .file: found.append(Artefact(kind, name: name, path: path))
+      let status = Files.status(of: path, followsLinks: false)
+      switch status?.kind {
+      case .file:
+        var artefact = Artefact(kind, name: name, path: path)
+        artefact.size = status?.size
+        found.append(artefact)
       case .symbolicLink, .other: skipped.append(path)
       case .directory, nil: break
       }

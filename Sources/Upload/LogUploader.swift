@@ -62,21 +62,20 @@ package struct LogUploader: Sendable {
 
   /// Sends files, several at a time; the log names them in their order.
   private func send(_ artefacts: [Artefact], _ sayLastWords: @Sendable () -> Void) async throws {
-    var failure: (any Error)?
-    await withTaskGroup(of: Result<Void, any Error>.self) { group in
-      var running = 0
-      for artefact in artefacts {
-        if running == LogUploader.width, case .failure(let error) = await group.next() { failure = failure ?? error }
-        if failure != nil { break }
-        if !(await prepare(artefact, sayLastWords)) { continue }
-        running = min(running + 1, LogUploader.width)
+    var ready: [Artefact] = []
+    for artefact in artefacts { if await prepare(artefact, sayLastWords) { ready.append(artefact) } }
+    let batch = Guarded((waiting: ready[...], failure: (any Error)?.none))
+    await withTaskGroup(of: Void.self) { group in
+      // Each goes from file to file: a task for each file would cost more than the way through a task does.
+      for _ in 0..<client.uploadLimit {
         group.addTask {
-          do { return .success(try await send(artefact)) } catch { return .failure(error) }
+          while let artefact = batch.withLock({ $0.failure == nil ? $0.waiting.popFirst() : nil }) {
+            do { try await send(artefact) } catch { batch.withLock { $0.failure = $0.failure ?? error } }
+          }
         }
       }
-      for await case .failure(let error) in group { failure = failure ?? error }
     }
-    if let failure { throw failure }
+    if let failure = batch.withLock({ $0.failure }) { throw failure }
   }
 
   /// Gets a file ready. Whether it is to be sent.
@@ -89,8 +88,11 @@ package struct LogUploader: Sendable {
   }
 
   private func send(_ artefact: Artefact) async throws {
-    // What was logged so far has to be in the file before it is sent.
-    let size = try await lane.run { Files.status(of: artefact.path)?.size }
+    var size = artefact.size
+    if LogUploader.ownLogs.contains(artefact.name) {
+      // What was logged so far has to be in the file before it is sent.
+      size = try await lane.run { Files.status(of: artefact.path)?.size }
+    }
     try await client.send(artefact.call(job: job))
     tally.note(bytes: size ?? 0)
     await ledger.note(artefact.path)

@@ -145,7 +145,8 @@ struct ResultReader {
 
   /// Whether a name that a result refers to stays in the folder of results.
   private func isPlainName(_ name: String) -> Bool {
-    let isPlain = !name.isEmpty && !name.contains("/") && !name.contains("\0") && name != "." && name != ".."
+    let isPlain =
+      !name.isEmpty && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 } && name != "." && name != ".."
     if !isPlain { logger.warning("a result refers to '\(name)', which is no file name") }
     return isPlain
   }

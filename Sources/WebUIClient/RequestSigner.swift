@@ -4,8 +4,15 @@ package import Transport
 
 /// Signs requests (protocol §2): an HMAC-SHA1 over path, query and time.
 package struct RequestSigner: Sendable {
+  private struct Request: Sendable, Hashable {
+    var target: String
+    var time: Int64
+  }
+
   private let credentials: Credentials?
   private let now: @Sendable () -> Int64
+  /// A job's files go to one place, many of them in one second: their headers are the same.
+  private let last = Guarded<(request: Request, headers: [HTTPHeader])?>(nil)
 
   /// - Parameters:
   ///   - credentials: nil for servers that run without authentication.
@@ -17,10 +24,18 @@ package struct RequestSigner: Sendable {
 
   /// The headers for one try of a request to `target`, path and query as they are sent.
   package func headers(target: String) -> [HTTPHeader] {
-    let time = String(now())
+    let request = Request(target: target, time: now())
+    if let last = last.withLock({ $0 }), last.request == request { return last.headers }
+    let headers = headers(request)
+    last.withLock { $0 = (request, headers) }
+    return headers
+  }
+
+  private func headers(_ request: Request) -> [HTTPHeader] {
+    let time = String(request.time)
     var headers = [HTTPHeader("Accept", "application/json"), HTTPHeader("X-API-Microtime", time)]
     guard let credentials else { return headers }
-    let message = target.replacing("%20", with: "+") + time
+    let message = request.target.replacing("%20", with: "+") + time
     let hash = Digest.hmacSHA1(key: Array(credentials.secret.utf8), message: Array(message.utf8))
     headers.append(HTTPHeader("X-API-Key", credentials.key))
     headers.append(HTTPHeader("X-API-Hash", hash.hexadecimal))

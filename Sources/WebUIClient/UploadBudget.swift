@@ -10,10 +10,16 @@ package final class UploadBudget: Sendable {
     var waiting: [Turn] = []
   }
 
+  /// Uploads at a time, however well the web UI does.
+  let maximum: Int
   private let state: Guarded<State>
 
-  /// - Parameter maximum: uploads at a time, however well the web UI does.
-  package init(_ maximum: Int) { state = Guarded(State(window: UploadWindow(maximum: maximum))) }
+  /// - Parameter maximum: at least 1.
+  package init(_ maximum: Int) {
+    let window = UploadWindow(maximum: maximum)
+    self.maximum = window.maximum
+    state = Guarded(State(window: window))
+  }
 
   /// Uploads at a time now.
   package var limit: Int { state.withLock { $0.window.limit } }

@@ -79,6 +79,9 @@ package struct WebUIClient: Sendable {
   /// Where calls go: the address's own, or where the web UI says it has moved to.
   package var origin: String { standing.withLock { $0.origin } }
 
+  /// How many files may be uploaded at a time, at most: more of them at a time would wait for each other.
+  package var uploadLimit: Int { uploads.maximum }
+
   /// How long the web UI may be silent in the middle of a call.
   package var inactivity: Duration { retry.inactivity }
 
@@ -222,8 +225,11 @@ package struct WebUIClient: Sendable {
 
   /// `scheme://host:port` of an absolute URL.
   static func origin(of url: String) -> String {
-    guard let scheme = url.firstRange(of: "://") else { return url }
-    let authority = url[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    let bytes = url.utf8
+    guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")), bytes[colon...].starts(with: "://".utf8) else {
+      return url
+    }
+    let authority = bytes[colon...].dropFirst(3).prefix { !"/?#".utf8.contains($0) }
     return String(url[..<authority.endIndex])
   }
 
@@ -237,7 +243,7 @@ package struct WebUIClient: Sendable {
 
   /// Path and query of an absolute URL.
   package static func target(of url: String) -> String {
-    let target = url.dropFirst(origin(of: url).count).prefix { $0 != "#" }
+    let target = Substring(url.utf8.dropFirst(origin(of: url).utf8.count).prefix { $0 != UInt8(ascii: "#") })
     return target.hasPrefix("/") ? String(target) : "/\(target)"
   }
 

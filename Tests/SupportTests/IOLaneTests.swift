@@ -29,6 +29,21 @@ struct IOLaneTests {
     #expect(try await behind.value == 2)
   }
 
+  @Test("a short limit passes before a long one that was set earlier; whoever is done in time hears of none")
+  func limits() async throws {
+    let lane = try IOLane(name: "test")
+    let gate = Gate()
+    #expect(try await lane.run(limit: .seconds(50)) { 1 } == 1)
+    let long = Task { try await lane.run(limit: .seconds(50)) { gate.wait() } }
+    for milliseconds in [30, 20, 10] {
+      await #expect(throws: IOLane.TimedOut.self) { try await lane.run(limit: .milliseconds(milliseconds)) {} }
+    }
+    gate.open()
+    try await long.value
+    lane.submit(limit: .seconds(50), orElse: { _ in Issue.record("it ended in time") }) {}
+    #expect(try await lane.run { 2 } == 2)
+  }
+
   /// Blocks a thread for real, as a dead file server does.
   final class Gate: Sendable {
     private let pipe = Pipe()

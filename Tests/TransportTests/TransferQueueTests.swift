@@ -5,7 +5,7 @@ import Testing
 @Suite("Whose request is next")
 struct TransferQueueTests {
   private func order(_ url: String) throws -> TransferOrder {
-    TransferOrder(HTTPRequest(.get, url), try Endpoint(url, schemes: ["http": 80, "https": 443]), nil)
+    TransferOrder(HTTPRequest(.get, url), try Endpoint(url, schemes: ["http": 80, "https": 443]))
   }
 
   private func targets(_ queue: inout TransferQueue) -> [String] {
