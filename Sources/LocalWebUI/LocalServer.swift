@@ -40,7 +40,8 @@ package actor LocalServer {
   private var sockets: [Int64: WebSocket] = [:]
   /// What is said to workers without waiting for it.
   private var outboxes: [Int64: AsyncStream<JSON>.Continuation] = [:]
-  private var storedImages: Set<String> = []
+  /// Where each image is, below the folder, by its MD5 sum: of those that are the same only one is sent.
+  private(set) var storedImages: [String: String] = [:]
   private var ends: [Int64: Latch<LocalJob>] = [:]
   private var arrivals = 0
 
@@ -199,7 +200,7 @@ package actor LocalServer {
     guard let status = (try? JSON(parsing: body))?["status"], status.object != nil else {
       return .json(["error": "the body has no status"], status: 400)
     }
-    let images = storedImages
+    let images = Set(storedImages.keys)
     let reply = board.change(job.id) { $0.take(status: LiveFiles.rest(of: status), storedImages: images) }
     changed(job.id)
     if case .answer = reply {
@@ -230,7 +231,7 @@ package actor LocalServer {
     let artefact = try await ArrivingArtefact(request, to: temporary, on: lane)
     if let asset = try artefact.asset() { return await take(asset, artefact, of: job) }
     try await lane.run { try Files.move(temporary, to: home.appending(artefact.place)) }
-    if let image = artefact.image { storedImages.insert(image) }
+    if let image = artefact.image { storedImages[image] = "\(job.id)/\(artefact.place)" }
     _ = board.change(job.id) { $0.files.insert(artefact.place) }
     out.yield(.arrived(job: job.id, file: artefact.place))
     return .text("OK")
