@@ -52,8 +52,9 @@ extension LocalServer {
         isViewer = true
         post(.startLiveLog, for: id)
       }
-      if job.page != shown {
-        shown = job.page
+      let page = job.page(images: storedImages)
+      if page != shown {
+        shown = page
         try await writer.sendEvent(shown.text, name: "job")
       }
       if job.state == .done { return try await writer.sendEvent("", name: "end") }
@@ -84,20 +85,25 @@ extension LocalServer {
 
 extension LocalJob {
   /// What a page shows of it.
-  fileprivate var page: JSON {
-    let images = Set(namedImages.values)
+  /// - Parameter stored: where images are, by their MD5 sums.
+  fileprivate func page(images stored: [String: String]) -> JSON {
     return [
       "id": .integer(id), "name": .string(name), "state": .string(state.rawValue),
       "result": result.map { .string($0) } ?? nil, "reason": reason.map { .string($0) } ?? nil,
       "modules": .array(
         modules.map { module in
           let steps = module.content["details"]?.array ?? []
-          let screenshots = steps.compactMap { $0["screenshot"]?["name"] }
+          let screenshots = steps.compactMap { step -> JSON? in
+            guard let shot = step["screenshot"], let name = shot["name"],
+              let place = shot["md5"]?.string.flatMap({ stored[$0] })
+            else { return nil }
+            return ["name": name, "url": .string("/files/\(place)")]
+          }
           return [
             "name": .string(module.name), "result": .string(module.result), "screenshots": .array(screenshots),
           ]
         }),
-      "logs": .array(files.filter { !images.contains($0) && !$0.hasPrefix(".") }.sorted().map { .string($0) }),
+      "logs": .array(files.filter { !$0.hasSuffix(".png") && !$0.hasPrefix(".") }.sorted().map { .string($0) }),
     ]
   }
 }

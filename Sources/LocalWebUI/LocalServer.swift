@@ -38,10 +38,10 @@ package actor LocalServer {
   /// How many screens have come of a job.
   private(set) var screens: [Int64: Int] = [:]
   private var sockets: [Int64: WebSocket] = [:]
-  /// Where each image is that has arrived, by its MD5 sum.
-  private var storedImages: [String: FilePath] = [:]
   /// What is said to workers without waiting for it.
   private var outboxes: [Int64: AsyncStream<JSON>.Continuation] = [:]
+  /// Where each image is, below the folder, by its MD5 sum: of those that are the same only one is sent.
+  private(set) var storedImages: [String: String] = [:]
   private var ends: [Int64: Latch<LocalJob>] = [:]
   private var arrivals = 0
 
@@ -225,7 +225,7 @@ package actor LocalServer {
     let home = folder.appending(String(id))
     var linked: Set<String> = []
     for (name, sum) in job.screenshots where !job.files.contains(name) && ArrivingArtefact.isPlain(name) {
-      guard let image = storedImages[sum] else { continue }
+      guard let image = storedImages[sum].map({ folder.appending($0) }) else { continue }
       let small = image.removingLastComponent().appending(".thumbs").appending(Files.name(of: image))
       linked.formUnion(
         try await lane.run {
@@ -254,7 +254,7 @@ package actor LocalServer {
     let artefact = try await ArrivingArtefact(request, to: temporary, on: lane)
     if let asset = try artefact.asset() { return await take(asset, artefact, of: job) }
     try await lane.run { try Files.move(temporary, to: home.appending(artefact.place)) }
-    if let image = artefact.image { storedImages[image] = home.appending(artefact.place) }
+    if let image = artefact.image { storedImages[image] = "\(job.id)/\(artefact.place)" }
     _ = board.change(job.id) { $0.files.insert(artefact.place) }
     out.yield(.arrived(job: job.id, file: artefact.place))
     return .text("OK")
