@@ -22,7 +22,8 @@ final class Browser: Sendable {
     let process = Process()
     process.executableURL = URL(filePath: Browser.program)
     process.arguments = [
-      "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
+      "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-breakpad",
+      "--no-proxy-server",
       "--remote-debugging-port=0", "--user-data-dir=\(folder.path)", url,
     ]
     process.standardOutput = FileHandle.nullDevice
@@ -46,6 +47,9 @@ final class Browser: Sendable {
     let page = try #require(pages.first { $0["type"] == "page" }?["webSocketDebuggerUrl"]?.string)
     connection = try await WebSocketClient(proxies: .none).connect(WebSocketRequest(page))
   }
+
+  /// A test that fails leaves none behind.
+  deinit { if end.value == nil { kill(pid, SIGKILL) } }
 
   /// The page's HTML, as soon as such an expression of JavaScript holds.
   func document(when condition: String) async throws -> String {
