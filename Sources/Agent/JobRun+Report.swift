@@ -59,8 +59,9 @@ extension JobRun {
     var evidence = JobEnd.Evidence()
     evidence.baseState = BaseState(parsing: try? await slot.pool.read("base_state.json", limit: 1 << 20))
     if evidence.baseState != .missing {
-      let log = try? await slot.pool.read("autoinst-log.txt", limit: 256 << 20)
-      evidence.log = String(decoding: (log ?? nil) ?? [], as: UTF8.self)
+      let log = slot.pool.path.appending("autoinst-log.txt")
+      let lines = try? await slot.pool.lane.run { try LineSearch.lines(of: log, containing: JobEnd.tellingTexts) }
+      evidence.log = (lines ?? []).joined(separator: "\n")
     }
     return evidence
   }

@@ -100,3 +100,7 @@ bool clinux_environment_has(pid_t pid, const char *entry) {
   if (file) fclose(file);
   return found;
 }
+
+bool clinux_contains(const void *bytes, size_t count, const void *part, size_t part_count) {
+  return memmem(bytes, count, part, part_count) != NULL;
+}

@@ -108,6 +108,9 @@ package struct JobEnd: Sendable, Hashable {
     }
   }
 
+  /// A line of the backend's log that tells how a job ended has one of these in it.
+  package static let tellingTexts = ["No space left on device", "Failed to allocate KVM", "Could not find"]
+
   private static func qemuFailure(in log: String) -> String? {
     for line in log.split(separator: "\n") {
       if let match = line.firstMatch(of: /Failed to allocate KVM .* Cannot allocate memory/) { return String(match.0) }

@@ -52,3 +52,6 @@ bool clinux_environment_has(pid_t pid, const char *entry);
 
 /// MADV_PAGEOUT: the pages are reclaimed at once, if this process alone has them.
 static const int clinux_madv_pageout = 21;
+
+/// Whether `bytes` have `part` in them (memmem).
+bool clinux_contains(const void *bytes, size_t count, const void *part, size_t part_count);
