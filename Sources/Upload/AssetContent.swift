@@ -13,13 +13,18 @@ final class AssetContent: Sendable {
   /// SEEK_DATA and SEEK_HOLE, which Glibc shows to C alone.
   private static let (data, hole): (Int32, Int32) = (3, 4)
 
+  /// The file is another one, or has changed.
+  struct Changed: Error, CustomStringConvertible {
+    let description = "it changed while it was uploaded"
+  }
+
   let asset: AssetFile
   private let descriptor: FileDescriptor
   /// Where the last byte was read.
   private let extent = Guarded(Extent())
 
   /// Opens the file.
-  /// - Throws: `FileError`; ``UploadError`` if it is not what it was when it was found.
+  /// - Throws: `FileError`; ``Changed`` if it is not what it was when it was found.
   init(_ asset: AssetFile) throws {
     self.asset = asset
     do {
@@ -33,7 +38,7 @@ final class AssetContent: Sendable {
   deinit { try? descriptor.close() }
 
   /// Fills `buffer` with the bytes from `start` on. Holes are not read from the disk, nor do they fill its cache.
-  /// - Throws: `FileError`; ``UploadError`` if the file has become shorter.
+  /// - Throws: `FileError`; ``Changed`` if the file has become shorter.
   func read(from start: Int64, into buffer: UnsafeMutableRawBufferPointer) throws {
     var used = 0
     while used < buffer.count {
@@ -49,20 +54,16 @@ final class AssetContent: Sendable {
         do { more = try descriptor.read(fromAbsoluteOffset: place, into: rest) } catch let error as Errno {
           throw FileError("read", asset.path, error)
         }
-        guard more > 0 else { throw changed }
+        guard more > 0 else { throw Changed() }
         used += more
       }
     }
   }
 
   /// To be called after bytes were read: had the file changed before, it would show.
-  /// - Throws: ``UploadError`` if the file is not what it was when it was found.
-  func check() throws(UploadError) {
-    guard Files.status(of: asset.path, followsLinks: false) == asset.status else { throw changed }
-  }
-
-  private var changed: UploadError {
-    UploadError(.asset, "Error uploading \(asset.name): it changed while it was uploaded")
+  /// - Throws: ``Changed`` if the file is not what it was when it was found.
+  func check() throws(Changed) {
+    guard Files.status(of: asset.path, followsLinks: false) == asset.status else { throw Changed() }
   }
 
   /// The part of the file that `place` is in. Where a file system knows of no holes, all is data.

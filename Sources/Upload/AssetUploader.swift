@@ -164,7 +164,7 @@ package struct AssetUploader: Sendable {
   }
 
   /// Sends a chunk, or the asset's path, again until it has arrived or no tries remain.
-  /// - Throws: ``UploadError``; ``LastChunkRefused`` if `isLast`.
+  /// - Throws: ``UploadError``; ``LastChunkRefused`` if `isLast`; `WebUIError` for what cannot be read or has changed.
   private func send(
     _ content: MultipartPart.Content, of asset: AssetFile, local: Bool, isLast: Bool = false, what: String
   ) async throws {
@@ -187,7 +187,7 @@ package struct AssetUploader: Sendable {
       } catch let error as WebUIError {
         problem = error.description
         // What cannot be read, or has changed, is no better the next time.
-        if error.code == .unsendable { throw UploadError(.asset, problem) }
+        if error.code == .unsendable { throw error }
         if case .status = error.code, isLast, !error.isBusy { throw LastChunkRefused(problem: problem) }
       }
       guard attempt < options.tries else {

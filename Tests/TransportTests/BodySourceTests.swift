@@ -19,7 +19,9 @@ struct BodySourceTests {
       _ count: Int, pieceSize: Int, released: Latch<Void> = Latch(),
       before: @escaping @Sendable (Int) throws -> Void = { _ in }
     ) {
-      bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+      var bytes = (0..<65_537).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+      while bytes.count < count { bytes += bytes }
+      self.bytes = Array(bytes[..<count])
       self.pieceSize = pieceSize
       self.released = released
       self.before = before
@@ -134,20 +136,20 @@ struct BodySourceTests {
           requests += 1
           return requests
         }
-        // The second one is cut in the middle; libcurl sends it again.
-        if number == 2 {
-          _ = try connection.read(300_000)
-          return connection.reset()
-        }
-        try connection.respond(body: Digest.sha256(Self.content(try connection.readRequest())))
+        let request = try connection.readRequest()
+        // The second one gets no answer; libcurl sends it again.
+        if number == 2 { return }
+        try connection.respond(body: Digest.sha256(Self.content(request)))
       }
     }
+    var begun = 0
     for _ in 0..<2 {
       let source = Source(1_000_000, pieceSize: 100_000)
       let answer = try await client.send(request(server.port, source), on: .bulk)
       #expect(answer.body == Digest.sha256(source.bytes))
+      begun += source.offsets.withLock { $0.count { $0 == 0 } }
     }
-    #expect(server.accepted.count == 2)
+    #expect(server.accepted.count == 2 && begun == 3)
   }
 
   @Test("a cancelled request ends at once and lets go of its source", arguments: [false, true])
