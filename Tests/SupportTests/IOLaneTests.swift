@@ -34,7 +34,14 @@ struct IOLaneTests {
     let lane = try IOLane(name: "test")
     let gate = Gate()
     #expect(try await lane.run(limit: .seconds(50)) { 1 } == 1)
-    let long = Task { try await lane.run(limit: .seconds(50)) { gate.wait() } }
+    let begun = Latch<Void>()
+    let long = Task {
+      try await lane.run(limit: .seconds(50)) {
+        begun.open(with: ())
+        gate.wait()
+      }
+    }
+    try await begun.wait()
     for milliseconds in [30, 20, 10] {
       await #expect(throws: IOLane.TimedOut.self) { try await lane.run(limit: .milliseconds(milliseconds)) {} }
     }
