@@ -109,6 +109,9 @@ def load(job_id, url=URL, results=RESULTS):
     sizes = {name: png_size(path) for name, path in images.items() if name not in dangling}
     details = [detail for module in job["testresults"] for detail in module.get("details") or []]
     shown = [detail["screenshot"] for detail in details if detail.get("screenshot")]
+    # Sooner or later the web UI moves these into its details, where they are compared.
+    texts = {detail["text"] for detail in details if "text" in detail}
+    others = {name: path for name, path in files.items() if name not in images and name not in texts}
 
     reason = job.get("reason")
     if job["settings"].get("TEST") == "killqemu" and reason in KILLED_QEMU:
@@ -140,11 +143,12 @@ def load(job_id, url=URL, results=RESULTS):
             re.sub(r"^\d{8}-", "JOB-", f"{name}") + f" ({kind})"
             for kind, names in (job.get("assets") or {}).items() for name in names
         ),
-        "files": sorted(name for name in files if name not in images),
-        "empty files": sorted(name for name, path in files.items() if name not in dangling and not os.path.getsize(path)),
+        "files": sorted(others),
+        "empty files": sorted(
+            name for name, path in (images | others).items() if name not in dangling and not os.path.getsize(path)),
         "contents": {
             name: normal(open(path, encoding="latin1").read(), job)
-            for name, path in files.items() if name not in images and not VARYING_FILES.search(name)
+            for name, path in others.items() if not VARYING_FILES.search(name)
         },
     }
     if "vars.json" in files:
