@@ -29,6 +29,7 @@ struct HoldTests {
     }
     let front = try await proxy.wait()
     let gate = folder.path.appending("gate")
+    defer { if Task.isCancelled { Issue.record("\(bench.log.lines.suffix(60).joined(separator: "\n"))") } }
     try await bench.run { _ in
       let job = try await bench.schedule(scenario.replacing("GATE", with: gate.string))
       try await bench.log.line(with: "command server is up")
