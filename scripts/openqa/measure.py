@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 
-STATE, RUNS, IDLE, SEED_JOB = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-AGENT, REFERENCE = sys.argv[5], sys.argv[6:]
+STATE, RUNS, IDLE, IMAGES, SEED_JOB = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+AGENT, REFERENCE = sys.argv[6], sys.argv[7:]
 
 
 class Worker:
@@ -176,9 +176,9 @@ def measure(worker):
     results["idle resident memory, MB"] = [worker.memory(r"\nRss:\s+(\d+)")]
     results["threads"] = [worker.threads()]
     results["exit → uploading, ms"] = [1000 * worker.end_of_job("basic")[0] for _ in range(RUNS)]
-    ends = [worker.end_of_job("load") for _ in range(min(RUNS, 3))]  # two minutes each
-    results["150 images: uploading → done, ms"] = [1000 * end[1] for end in ends]
-    results["150 images: files after the exit"] = [end[2] for end in ends]
+    if ends := [worker.end_of_job("load") for _ in range(IMAGES)]:
+        results["150 images: uploading → done, ms"] = [1000 * end[1] for end in ends]
+        results["150 images: files after the exit"] = [end[2] for end in ends]
     worker.stop()
     return results
 
