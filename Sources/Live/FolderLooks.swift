@@ -23,39 +23,9 @@ struct FolderLooks: Sendable {
 
   /// Notes in `looks` whenever something has happened to one of `names`, until the task is cancelled.
   func note(_ names: Set<String>, in looks: Observed<Looks>) async {
-    while !Task.isCancelled {
-      do {
-        let (folder, kinds, watcher) = (folder, kinds, watcher)
-        for await event in try await lane.run({ try watcher.watch(folder, for: kinds) }) {
-          switch event {
-          case .look: looks.change { $0.due += 1 }
-          case .changed(let files): if !names.isDisjoint(with: files.keys) { looks.change { $0.due += 1 } }
-          case .gone, .unavailable: break
-          }
-        }
-      } catch let error as FileError where error.errno == .noSuchFileOrDirectory {
-        await waitForFolder()
-        continue
-      } catch {
-        // The period is the way out.
-      }
-      try? await clock.sleep(for: period)
+    await watcher.follow(folder, for: kinds, lane: lane, period: period, clock: clock) { event in
+      if case .changed(let files) = event, names.isDisjoint(with: files.keys) { return }
       looks.change { $0.due += 1 }
     }
-  }
-
-  /// Waits until the folder is there, or a period if that cannot be heard of.
-  private func waitForFolder() async {
-    let (folder, watcher, lane) = (folder, watcher, lane)
-    let parent = folder.removingLastComponent()
-    do {
-      for await event in try await lane.run({ try watcher.watch(parent, for: [.created, .movedIn]) }) {
-        if event == .unavailable || event == .gone { break }
-        if try await lane.run({ Files.exists(folder) }) { return }
-      }
-    } catch {
-      // So is the parent folder's absence.
-    }
-    try? await clock.sleep(for: period)
   }
 }
