@@ -34,9 +34,10 @@ public final class IOLane: Sendable {
 
   /// Runs `body` on the lane's thread and returns its result.
   ///
-  /// A caller whose task is cancelled, or whose `limit` has passed, is freed at once; `body` still runs to its end.
+  /// A caller whose task is cancelled, or whose `limit` has passed, is freed at once; `body` still runs to its end. Calls of
+  /// one actor run in the order in which it makes them.
   /// - Throws: what `body` throws, ``IOLane/TimedOut`` or `CancellationError`.
-  public func run<Value: Sendable>(
+  public nonisolated(nonsending) func run<Value: Sendable>(
     limit: Duration = .seconds(60), _ body: @escaping @Sendable () throws -> Value
   ) async throws -> Value {
     let result = Latch<Result<Value, any Error>>()

@@ -14,6 +14,29 @@ struct IOLaneTests {
     await #expect(throws: Failure.self) { try await lane.run { throw Failure() } }
   }
 
+  /// Numbers its calls.
+  actor Caller {
+    private var calls = 0
+
+    func call(_ lane: IOLane, _ seen: Guarded<[Int]>) async throws {
+      let number = calls
+      calls += 1
+      try await lane.run { seen.withLock { $0.append(number) } }
+    }
+  }
+
+  @Test("an actor's calls run in the order in which it makes them, whoever waits for them")
+  func actorOrder() async throws {
+    let lane = try IOLane(name: "test")
+    let seen = Guarded<[Int]>([])
+    let caller = Caller()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<1000 { group.addTask { try await caller.call(lane, seen) } }
+      try await group.waitForAll()
+    }
+    #expect(seen.withLock { $0 } == Array(0..<1000))
+  }
+
   @Test("a call that hangs frees its caller, not the thread")
   func hanging() async throws {
     let lane = try IOLane(name: "test")
