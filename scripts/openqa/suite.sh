@@ -23,7 +23,7 @@ wait_for() { # SECONDS WHAT COMMAND...: what the suite cannot go on without is r
 # with it in the place of the first. Workers reach it as "localhost", so that both have a section in client.conf.
 second() {
   local -x E2E_STATE=$E2E_STATE-2 E2E_PORT=$((E2E_PORT + 100)) E2E_BASE_PORT=$((E2E_BASE_PORT + 100))
-  local url pids logs etc project postgres_data postgres_socket
+  local url pids logs etc project cache cache_settings postgres_data postgres_socket
   . "$root/scripts/openqa/lib.sh"
   "$@"
 }
