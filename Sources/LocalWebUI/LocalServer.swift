@@ -224,8 +224,10 @@ package actor LocalServer {
     guard let job = board.jobs[id] else { return }
     let home = folder.appending(String(id))
     var linked: Set<String> = []
-    for (name, sum) in job.screenshots where !job.files.contains(name) && ArrivingArtefact.isPlain(name) {
-      guard let image = storedImages[sum].map({ folder.appending($0) }) else { continue }
+    for (name, sum) in job.screenshots where !job.files.isSuperset(of: [name, ".thumbs/\(name)"]) {
+      guard ArrivingArtefact.isPlain(name), let image = storedImages[sum].map({ folder.appending($0) }) else {
+        continue
+      }
       let small = image.removingLastComponent().appending(".thumbs").appending(Files.name(of: image))
       linked.formUnion(
         try await lane.run {
@@ -295,7 +297,11 @@ package actor LocalServer {
       return .json(["error": "the job is another worker's"], status: 400)
     }
     _ = board.change(job.id) { $0.timesEnded += 1 }
-    if job.state != .done { board.finish(job.id, result: request.query("result"), reason: request.query("reason")) }
+    // A thumbnail comes after its image.
+    try? await linkImages(of: job.id)
+    if board.jobs[job.id]?.state != .done {
+      board.finish(job.id, result: request.query("result"), reason: request.query("reason"))
+    }
     changed(job.id)
     if let worker = job.worker {
       board.free(worker)

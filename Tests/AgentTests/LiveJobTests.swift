@@ -136,7 +136,7 @@ struct LiveJobTests {
       if case .changed(let job) = event, job.id == id, told(job) >= goal { break }
     }
     #expect(begin.duration(to: .now) < .seconds(10))
-    #expect(memory[1] - memory[0] < 5 << 10, "\(memory) KiB")
+    if !isSanitized { #expect(memory[1] - memory[0] < 5 << 10, "\(memory) KiB") }
     try Self.go(bench, "end")
     #expect(try await bench.end(of: id).result == "passed")
     agent.send(SIGTERM)
@@ -168,7 +168,9 @@ struct LiveJobTests {
     var events = bench.web.events.makeAsyncIterator()
     while let event = await events.next() { if case .connected = event { break } }
     var times: [Duration] = []
-    for megabytes in [50, 5, 5] {
+    // The embedded web UI takes a second for each, without optimisation.
+    let most = isSanitized ? 3 : getenv("LONG_TESTS") == nil ? 10 : 50
+    for megabytes in [most, 3, 3] {
       let lines = #"{"repeat":\#(megabytes),"steps":[{"write":"autoinst-log.txt","size":1000000,"append":true}]}"#
       let id = try await bench.schedule(
         """
@@ -194,7 +196,7 @@ struct LiveJobTests {
       #expect(whole.starts(with: live) && live.count > size)
       let after = try Self.memory(of: agent.pid)
       note("A burst of \(megabytes) MB: \(after - before) KiB more at most, \(after) KiB in all")
-      #expect(after - before < 20 << 10)
+      if !isSanitized { #expect(after - before < 20 << 10) }
 
       let token = try #require(await bench.web.job(id)?.settings["JOBTOKEN"]?.string)
       let listener = try await WebSocketClient(proxies: .none).connect(
