@@ -123,7 +123,13 @@ final class Conversation: Sendable {
   private let received = Guarded<[UInt8]>([])
 
   init(_ folder: FilePath) throws {
-    socket = FileDescriptor(rawValue: folder.withPlatformString { clinux_connect($0, "socket") })
+    var descriptor: Int32
+    // It may not have come to those that were here before.
+    repeat {
+      descriptor = folder.withPlatformString { clinux_connect($0, "socket") }
+      if descriptor == -EAGAIN { sched_yield() }
+    } while descriptor == -EAGAIN
+    socket = FileDescriptor(rawValue: descriptor)
     guard socket.rawValue >= 0 else { throw Unexpected("no connection: \(Errno(rawValue: -socket.rawValue))") }
     _ = fcntl(socket.rawValue, F_SETFL, 0)
     lane = try IOLane(name: "conversation")
