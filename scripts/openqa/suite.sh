@@ -215,7 +215,7 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
   case "$1" in
     kill-* | chain-kill)
       kill -KILL "$(service_pid "$(worker_name "$agent_n")")"
-      wait_until 5 worker_is_gone "$agent_n"
+      wait_for 30 "the end of the worker" worker_is_gone "$agent_n"
       worker_start "$agent_n" "${agent_command[@]}"
       ;;
     handover-* | chain-handover)
