@@ -14,17 +14,21 @@ extension JobRun {
   /// - Throws: what `body` throws, when the web UI was there, or the time is over.
   func whenItIsBack<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
     while true {
+      let before = await session.connections
       do { return try await body() } catch let error where !(error is CancellationError) {
-        guard await isBackInTime() else { throw error }
+        guard await isBackInTime(since: before) else { throw error }
       }
     }
   }
 
-  private func isBackInTime() async -> Bool {
-    guard await session.isAway else { return false }
+  /// - Parameter before: how many connections there had been before what has failed.
+  private func isBackInTime(since before: Int) async -> Bool {
+    let (isAway, connections) = (await session.isAway, await session.connections)
+    guard isAway || connections != before else { return false }
     holdEnd.open(with: .now + slot.settings.upload.hold)
     let left = ContinuousClock.now.duration(to: holdEnd.value ?? .now)
     guard left > .zero else { return false }
+    if !isAway { return true }
     slot.logger.warning(
       "\(webUI.address) is away: what it has not got of the job waits for it, for another \(left.components.seconds) s")
     return await withTaskGroup(of: Bool.self) { group in

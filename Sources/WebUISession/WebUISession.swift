@@ -222,6 +222,8 @@ package actor WebUISession {
     await connection?.close(code: 1000, reason: "")
   }
 
+  /// How many connections there have been.
+  package private(set) var connections = 0
   /// Whether there is no connection now, and may be one again.
   package var isAway: Bool { connection == nil && !isOver }
 
@@ -306,6 +308,7 @@ package actor WebUISession {
     guard let workerID else { return }
     let connection = try await connect(workerID: workerID)
     self.connection = connection
+    connections += 1
     // Meanwhile one of the jobs may have ended.
     ending = named.isDisjoint(with: released) ? nil : .release
     logger.info(

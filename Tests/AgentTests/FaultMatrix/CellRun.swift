@@ -113,7 +113,8 @@ struct CellRun: Sendable {
       case .resultsMissing(let text):
         // A file that goes up more than once may have arrived all the same.
         cell.call != .statusFinal && hasPassed
-          || job.reason?.hasPrefix("api failure: Unable to upload images: ") == true && job.reason?.contains(text) == true
+          || job.reason?.hasPrefix("api failure: Unable to upload images: ") == true
+            && job.reason?.contains(text) == true
       case .abandoned: job.result == "incomplete" && job.reason?.hasPrefix("abandoned: ") == true
       }
     try expect(isRight, "expected \(cell.outcome), got \(said)")
