@@ -30,7 +30,8 @@ struct BenchmarkUploads: AsyncParsableCommand {
         return .json(["status": "ok"])
       }
       try FileDescriptor.standardOutput.writeAll("http://127.0.0.1:\(server.port)\n".utf8)
-      try await Task.sleep(for: .seconds(86400))
+      // Until it is killed.
+      try await Latch<Void>().wait()
     }
   }
 
