@@ -52,7 +52,7 @@ extension JobRun {
       group.addTask { await upload(uploader) }
       group.addTask { await greet(backend.commandServer) }
       group.addTask { await listen(to: backend.commandServer, until: hasEnded) }
-      group.addTask { await waitsFor { await live(job, backend.commandServer, uploader, journal) } }
+      group.addTask { await waitsFor { await live(job, uploader) } }
       group.addTask {
         await show(job)
         await session.sendStatus()

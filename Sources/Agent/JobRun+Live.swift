@@ -13,18 +13,22 @@ extension JobRun {
   /// From the end of one pass over the results to the next, while somebody looks on.
   static let livePeriod = Duration.seconds(1)
 
-  /// Serves viewers and developers of a running job until it stops.
-  func live(_ job: JobInfo, _ server: CommandServer, _ uploader: ResultUploader, _ journal: JobJournal) async {
+  /// How long the end of a job waits for its log's last lines to reach viewers.
+  static let lastLook = Duration.seconds(2)
+
+  /// What viewers of the job get until its end is told.
+  func makeLiveView(_ job: JobInfo, _ server: CommandServer, _ journal: JobJournal) async -> LiveView {
     let status = LiveStatus(
       workerID: workerID, commandServerURL: server.url, workerHostname: slot.workerHostname)
     let channel = LiveChannel(
       job: job.id, status: status, client: client, pool: slot.pool.path, lane: slot.pool.lane, watcher: slot.watcher,
       frameRate: slot.settings.liveFrameRate, clock: slot.clock, logger: slot.logger)
-    let view = LiveView(channel, from: await journal.record.liveOffsets)
+    return LiveView(channel, from: await journal.record.liveOffsets)
+  }
+
+  /// Serves developers of a running job until it stops, and looks at its results when somebody wants to see them.
+  func live(_ job: JobInfo, _ uploader: ResultUploader) async {
     await withTaskGroup(of: Void.self) { group in
-      group.addTask {
-        await view.run(audience) { offsets in await journal.update { $0.liveOffsets = offsets } }
-      }
       group.addTask { await wishForViewers() }
       group.addTask { await wishForStatus() }
       group.addTask {

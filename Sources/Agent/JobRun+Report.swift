@@ -1,5 +1,6 @@
 import Configuration
 import Engines
+import Live
 import Logging
 import OpenQAProtocol
 import Support
@@ -20,7 +21,7 @@ extension JobRun {
   }
 
   /// Uploads logs and results and tells the web UI how the job ended.
-  func report(_ job: JobInfo, _ uploader: ResultUploader?, _ journal: JobJournal) async {
+  func report(_ job: JobInfo, _ uploader: ResultUploader?, _ view: LiveView?, _ journal: JobJournal) async {
     let record = await journal.record
     if record.finished.contains(Step.told) { return }
     var reason = record.reason ?? .quit
@@ -41,6 +42,7 @@ extension JobRun {
         }
       }
     }
+    await view?.finish(within: JobRun.lastLook)
     let isFailure = if case .apiFailure = reason { true } else { false }
     let answer = await setDone(job.id, JobEnd(reason, evidence: evidence), isCertain: !isFailure)
     // What failed may have been due to the registration.

@@ -86,21 +86,25 @@ struct JobRun: Sendable {
     let (job, backend) = await prepare(past, found, journal)
     if let backend {
       let uploader = makeUploader(job, backend.commandServer)
+      let view = await makeLiveView(job, backend.commandServer, journal)
       await withTaskGroup(of: Void.self) { group in
         // What is on its way when the backend ends goes on during the report.
         let isTakenBack = past.phase != .settingUp
         group.addTask { [slot] in
           await uploader.followScreenshots(slot.watcher, skipsOld: isTakenBack, clock: slot.clock)
         }
+        group.addTask {
+          await view.run(audience) { offsets in await journal.update { $0.liveOffsets = offsets } }
+        }
         await execute(job, backend, uploader, journal)
         group.addTask { await tellProgress(uploader) }
-        if !Task.isCancelled { await report(job, uploader, journal) }
+        if !Task.isCancelled { await report(job, uploader, view, journal) }
         group.cancelAll()
       }
     } else {
       await decide(journal)
       await tellUploading(job.id)
-      if !Task.isCancelled { await report(job, nil, journal) }
+      if !Task.isCancelled { await report(job, nil, nil, journal) }
     }
     if Task.isCancelled { return }
     slot.log.end()

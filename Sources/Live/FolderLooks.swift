@@ -5,6 +5,8 @@ import SystemPackage
 struct Looks: Sendable {
   /// Changes with each reason to look.
   var due = 1
+  /// Nothing comes after what is there now, which is to be seen yet.
+  var isLast = false
   /// Nobody wants to see them any more.
   var isOver = false
 }

@@ -42,8 +42,8 @@ package struct LiveChannel: Sendable {
     self.logger = logger
   }
 
-  /// Calls `look` first of all and whenever something has happened to one of `names`, until nobody wants it any more: a
-  /// look is not interrupted then. It is when the task is cancelled.
+  /// Calls `look` first of all and whenever something has happened to one of `names`, until nobody wants it any more, or
+  /// nothing comes any more: a look is not interrupted then. It is when the task is cancelled.
   func follow(
     _ names: Set<String>, in folder: FilePath, for kinds: FileChanges, _ looks: Observed<Looks>,
     _ look: () async -> Void
@@ -55,16 +55,17 @@ package struct LiveChannel: Sendable {
         ).note(names, in: looks)
       }
       var seen = 0
-      while let now = try? await looks.wait(until: { $0.due != seen || $0.isOver }), !now.isOver {
+      while let now = try? await looks.wait(until: { $0.due != seen || $0.isLast || $0.isOver }), !now.isOver {
         seen = now.due
         await look()
+        if now.isLast { break }
       }
       group.cancelAll()
     }
   }
 
   /// Reads what the web UI is to see, and posts it, again as long as there is something and it does not arrive. What is
-  /// read is read anew for each try: nothing old is sent.
+  /// read is read anew for each try: nothing old is sent. The last look is not tried again.
   ///
   /// That a post fails never ends the job: the posts of its results tell whether the web UI still wants it.
   /// - Parameters:
@@ -88,14 +89,25 @@ package struct LiveChannel: Sendable {
         } catch let error as WebUIError {
           if failures == 0 { logger.warning("The live view is interrupted: \(error)") }
           failures += 1
+          if looks.value.isLast { return }
           wait = min(.seconds(1 << min(failures - 1, 10)), LiveChannel.longestWait)
         }
         wait -= begin.duration(to: .now)
-        if wait > .zero { try await clock.sleep(for: wait) }
+        if wait > .zero { try await pause(wait, looks) }
       } catch {
         if !(error is CancellationError) { logger.debug("The live view cannot read the pool now: \(error)") }
         return
       }
+    }
+  }
+
+  /// Waits, unless the end comes first.
+  private func pause(_ wait: Duration, _ looks: Observed<Looks>) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await clock.sleep(for: wait) }
+      group.addTask { _ = try await looks.wait { $0.isLast || $0.isOver } }
+      try await group.next()
+      group.cancelAll()
     }
   }
 

@@ -129,6 +129,56 @@ struct LiveViewTests {
     }
   }
 
+  @Test("at the end of the job, viewers get the log to its last line; then nothing is sent any more")
+  func end() async throws {
+    let bench = try await LiveBench()
+    var first = Audience()
+    first.viewers = 1
+    let audience = Observed(first)
+    let view = LiveView(try bench.channel())
+    let text = String(repeating: "x", count: 250_000)
+    async let end: Void = view.run(audience) { _ in }
+    try bench.log("first")
+    try await bench.statuses.wait { bench.text(.autoinst, in: $0) == "first" }
+    try bench.log(text)
+    await view.finish(within: .seconds(60))
+    await end
+    #expect(bench.text() == "first\(text)")
+    let count = bench.statuses.value.count
+    try bench.log("more")
+    try bench.show("1.png")
+    await view.finish(within: .seconds(60))
+    #expect(bench.statuses.value.count == count)
+    await bench.stop()
+  }
+
+  @Test("the end of the job does not wait for a web UI that fails, long for one that is silent, or without viewers")
+  func endWithoutAnswer() async throws {
+    try await run { bench, _ in
+      let view = LiveView(try bench.channel())
+      async let end: Void = view.run(Observed(Audience())) { _ in }
+      await view.finish(within: .seconds(60))
+      await end
+    }
+    for code in [500, nil] {
+      let bench = try await LiveBench()
+      if let code { bench.code.change { $0 = code } } else { bench.gate.change { $0 = false } }
+      var first = Audience()
+      first.viewers = 1
+      let audience = Observed(first)
+      let view = LiveView(try bench.channel())
+      try bench.log("x")
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask { await view.run(audience) { _ in } }
+        let begin = ContinuousClock.now
+        await view.finish(within: code == nil ? .milliseconds(50) : .seconds(60))
+        #expect(begin.duration(to: .now) < .seconds(30))
+        group.cancelAll()
+      }
+      await bench.stop()
+    }
+  }
+
   @Test("a folder of screens that comes later is found")
   func later() async throws {
     let bench = try await LiveBench()

@@ -183,6 +183,8 @@ check_live() {
   check 'seconds to the web UI' "$(less "$(seen "$agent_n" median)" 0.08)" less "$(seen "$agent_n" median)"
   printf '%-7s %-24s %-42s %s\n' '' 'median, s' "$(seen "$agent_n" median)" "$(seen "$reference_n" median)" | row
   check 'live log' "$(seen "$agent_n" log)" whole
+  check 'end of the live log' "$(seen "$agent_n" end)" whole "the reference: $(seen "$reference_n" end)"
+  printf '%-7s %-24s %-42s %s\n' '' 'live log, bytes' "$(seen "$agent_n" bytes)" "$(seen "$reference_n" bytes)" | row
 }
 check_session() {
   local word
@@ -205,7 +207,7 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
     kill-* | handover-*) wait_for 90 'the job in its midst' in_module "$(midst "$1")" "$agent_job" ;;
     cancel-setup) wait_for 60 'both jobs in set-up' taken "$agent_job" "$reference_job" ;;
     cancel-upload) ;;
-    live) wait_for 60 'both jobs running' running "$agent_job" "$reference_job" ;;
+    live*) wait_for 60 'both jobs running' running "$agent_job" "$reference_job" ;;
     parallel-cancel)
       wait_for 120 'the first jobs in mid-job' in_module serve "$agent_job" "$reference_job"
       wait_for 60 'the second jobs in mid-job' in_module wait_for_server "$(nth 2 "$2")" "$(nth 2 "$3")"
@@ -238,7 +240,7 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
     quit | chain-quit-*) stop_workers "$agent_n" "$reference_n" ;;
     chain-cancel | parallel-cancel) cancel "$(nth 2 "$2")" "$(nth 2 "$3")" ;;
     chain-hup) signal_workers HUP "$agent_n" "$reference_n" ;;
-    live) at_both look_on "$agent_job" "$reference_job" ;;
+    live*) at_both look_on "$agent_job" "$reference_job" ;;
     dev) at_both develop "$agent_job" "$reference_job" ;;
     outage)
       service_stop nginx
