@@ -25,7 +25,8 @@ public struct HTTPRequest: Sendable {
     public var connect: Duration
     /// Time on an open connection in which no byte moves in either direction.
     public var inactivity: Duration
-    /// From the call to the end of the answer, waiting for a free connection included; `nil` is no limit.
+    /// From the call to the end of the answer, waiting for a free connection included, but not for a place of
+    /// ``HTTPRequest/concurrency``; `nil` is no limit.
     public var total: Duration?
     /// Bytes of the body a second, below which it is too slow: ``total`` grows by what a body takes at this rate; 0 for no
     /// such growth.
@@ -55,6 +56,8 @@ public struct HTTPRequest: Sendable {
   public var body: Body
   /// The limits.
   public var limits: Limits
+  /// With which other requests it shares how many of them run at a time.
+  public var concurrency: (any ConcurrencyLimit)?
 
   /// Makes a request.
   public init(

@@ -86,12 +86,17 @@ final class TransferOrder: Sendable {
   let endpoint: Endpoint
   let answer = Latch<Result<HTTPResponse, any Error>>()
   private let prepared = Guarded<RequestBody?>(nil)
-  private let placed = ContinuousClock.now
+  /// From when its time counts; nil while it waits for who runs before it.
+  private let start: Guarded<ContinuousClock.Instant?>
 
   init(_ request: HTTPRequest, _ endpoint: Endpoint) {
     self.request = request
     self.endpoint = endpoint
+    start = Guarded(request.concurrency == nil ? .now : nil)
   }
+
+  /// Notes that it runs now.
+  func begin() { start.withLock { $0 = $0 ?? .now } }
 
   /// What is sent after the headers; nil for nothing, and before ``prepare()``.
   var body: RequestBody? { prepared.withLock { $0 } }
@@ -103,10 +108,13 @@ final class TransferOrder: Sendable {
     prepared.withLock { $0 = body }
   }
 
-  /// When the answer must be complete.
-  var deadline: ContinuousClock.Instant? { total.map { placed + $0 } }
+  /// When the answer must be complete, if that is known yet.
+  var deadline: ContinuousClock.Instant? {
+    guard let start = start.withLock({ $0 }) else { return nil }
+    return total.map { start + $0 }
+  }
 
-  /// From the call to the end of the answer.
+  /// From ``start`` to the end of the answer.
   private var total: Duration? {
     guard let body, request.limits.slowest > 0 else { return request.limits.total }
     return request.limits.total.map { $0 + .milliseconds(body.length / request.limits.slowest * 1000) }

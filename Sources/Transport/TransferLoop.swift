@@ -68,8 +68,9 @@ final class TransferLoop {
     let outOfMemory = TransportError(.system, "\(order.endpoint.description): libcurl is out of memory")
     guard let handle = idleHandles.popLast() ?? curl_easy_init() else {
       order.answer.open(with: .failure(outOfMemory))
-      return queue.end(order)
+      return queue.end(order, after: .failure(outOfMemory))
     }
+    order.begin()
     let transfer = Transfer(order, handle, configuration) { [files, mailbox] demand in
       files.submit { _ = mailbox.post(.supply(order, number: demand.number, demand.meet())) }
     }
@@ -122,7 +123,7 @@ final class TransferLoop {
   private func finish(_ transfer: Transfer, _ result: Result<HTTPResponse, any Error>) {
     transfers[ObjectIdentifier(transfer.order)] = nil
     transfersByHandle[transfer.handle] = nil
-    queue.end(transfer.order)
+    queue.end(transfer.order, after: result)
     curl_multi_remove_handle(multi, transfer.handle)
     if idleHandles.count < configuration.connectionsPerLane {
       curl_easy_reset(transfer.handle)

@@ -5,8 +5,6 @@ package import WebUIClient
 
 /// Brings a job's logs to the web UI when its backend has ended (protocol §7).
 package struct LogUploader: Sendable {
-  /// Files that are handled at a time; how many of them are sent, the web UI's `UploadBudget` says.
-  private static let width = 8
   /// What tells how the upload goes: each is sent alone, when all that comes before it has arrived.
   private static let ownLogs: Set<String> = ["autoinst-log.txt", "worker-log.txt"]
 
@@ -67,7 +65,7 @@ package struct LogUploader: Sendable {
     let batch = Guarded((waiting: ready[...], failure: (any Error)?.none))
     await withTaskGroup(of: Void.self) { group in
       // Each goes from file to file: a task for each file would cost more than the way through a task does.
-      for _ in 0..<client.uploadLimit {
+      for _ in 0..<client.uploadsInHand {
         group.addTask {
           while let artefact = batch.withLock({ $0.failure == nil ? $0.waiting.popFirst() : nil }) {
             do { try await send(artefact) } catch { batch.withLock { $0.failure = $0.failure ?? error } }

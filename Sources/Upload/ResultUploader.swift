@@ -22,9 +22,6 @@ package actor ResultUploader {
     }
   }
 
-  /// Files that are handled at a time; how many of them are sent, the web UI's `UploadBudget` says.
-  private static let width = 8
-
   /// How far the results are at the web UI.
   package nonisolated let progress = Observed(UploadProgress())
   /// What has arrived of the job's files.
@@ -172,7 +169,7 @@ package actor ResultUploader {
     var failure: UploadError?
     try await withThrowingTaskGroup(of: (md5: String?, name: String, failure: UploadError?).self) { group in
       var waiting = work[...]
-      for _ in 0..<ResultUploader.width { start(&waiting, again, in: &group) }
+      for _ in 0..<client.uploadsInHand { start(&waiting, again, in: &group) }
       while let result = try await group.next() {
         if let problem = result.failure {
           logger.error("\(problem)")

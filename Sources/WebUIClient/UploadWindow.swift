@@ -1,10 +1,5 @@
 /// How many uploads a web UI gets at a time: fewer when it has too much to do, and up again after.
 struct UploadWindow: Sendable, Hashable {
-  /// One upload, as to when it began.
-  struct Place: Sendable, Hashable {
-    fileprivate var era: Int
-  }
-
   let maximum: Int
   /// How many there may be now, from 1 to ``maximum``.
   private(set) var limit: Int
@@ -19,18 +14,20 @@ struct UploadWindow: Sendable, Hashable {
     limit = self.maximum
   }
 
-  /// Takes a place if there is one.
-  mutating func enter() -> Place? {
+  /// Takes a place if there is one, and says in which era the upload begins.
+  mutating func enter() -> Int? {
     guard used < limit else { return nil }
     used += 1
-    return Place(era: era)
+    return era
   }
 
   /// Gives a place back.
-  /// - Parameter isCongested: the web UI had too much to do for this upload; nil if nothing is known of that.
-  mutating func leave(_ place: Place, isCongested: Bool?) {
+  /// - Parameters:
+  ///   - begin: the upload's era.
+  ///   - isCongested: the web UI had too much to do for this upload; nil if nothing is known of that.
+  mutating func leave(_ begin: Int, isCongested: Bool?) {
     used -= 1
-    guard let isCongested, place.era == era else { return }
+    guard let isCongested, begin == era else { return }
     if isCongested {
       limit = max(1, limit / 2)
       era += 1

@@ -79,8 +79,9 @@ package struct WebUIClient: Sendable {
   /// Where calls go: the address's own, or where the web UI says it has moved to.
   package var origin: String { standing.withLock { $0.origin } }
 
-  /// How many files may be uploaded at a time, at most: more of them at a time would wait for each other.
-  package var uploadLimit: Int { uploads.maximum }
+  /// How many files to have in hand at a time: those that are sent, at most, and as many again, so that the next is ready
+  /// when one has arrived.
+  package var uploadsInHand: Int { 2 * uploads.maximum }
 
   /// How long the web UI may be silent in the middle of a call.
   package var inactivity: Duration { retry.inactivity }
@@ -99,12 +100,7 @@ package struct WebUIClient: Sendable {
     while true {
       let deadline = min(standing.withLock { $0.failingSince } ?? begin, begin) + retry.limit
       do {
-        let answer =
-          if call.lane == .bulk {
-            try await uploads.use { try await attempt(limited(call, by: deadline)) }
-          } else {
-            try await attempt(limited(call, by: deadline))
-          }
+        let answer = try await attempt(limited(call, by: deadline))
         if call.portDelta == 0 { standing.withLock { $0.failingSince = nil } }
         return answer
       } catch let error as WebUIError {
@@ -163,8 +159,9 @@ package struct WebUIClient: Sendable {
     var url = url(of: call)
     var body = call.body
     for _ in 0...WebUIClient.maximumRedirects {
-      let request = HTTPRequest(
+      var request = HTTPRequest(
         method, url, headers: signer.headers(target: WebUIClient.target(of: url)), body: body, limits: call.limits)
+      if call.lane == .bulk { request.concurrency = uploads }
       let response = try await answer(to: request, on: call.lane)
       guard (300..<400).contains(response.status), let location = response.header("Location") else { return response }
       url = try WebUIClient.destination(location, from: url)

@@ -1,5 +1,7 @@
+import HTTPServer
 import Support
 import Testing
+import Transport
 
 @testable import WebUIClient
 
@@ -32,59 +34,64 @@ struct UploadBudgetTests {
     #expect(window.limit == 1)
   }
 
-  @Test("never more at a time than there are; whoever gives up waiting takes none")
-  func sharing() async throws {
-    let budget = UploadBudget(3)
-    let now = Guarded((current: 0, most: 0, done: 0))
-    await withTaskGroup(of: Void.self) { group in
-      for number in 0..<200 {
-        group.addTask {
-          try? await budget.use {
-            now.withLock {
-              $0.current += 1
-              $0.most = max($0.most, $0.current)
-            }
-            await Task.yield()
-            now.withLock {
-              $0.current -= 1
-              $0.done += 1
-            }
-          }
-        }
-        if number == 100 { group.cancelAll() }
-      }
+  @Test("what a busy web UI answers to takes places away, what else goes wrong does not")
+  func errors() throws {
+    let budget = UploadBudget(4)
+    func end(after result: Result<HTTPResponse, any Error>) throws {
+      let place = budget.enter()
+      budget.leave(try #require(place), after: result)
     }
-    #expect(now.withLock { $0.most <= 3 && $0.current == 0 && $0.done > 0 })
-    // All places are there again.
-    let held = Observed(0)
-    let gate = Latch<Void>()
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      for _ in 0..<3 {
-        group.addTask {
-          try await budget.use {
-            held.change { $0 += 1 }
-            _ = try await gate.wait()
-          }
-        }
-      }
-      try await held.wait { $0 == 3 }
-      gate.open(with: ())
-      try await group.waitForAll()
+    func answer(_ status: Int) -> Result<HTTPResponse, any Error> {
+      .success(HTTPResponse(status: status, headers: [], body: []))
     }
+    try end(after: answer(400))
+    try end(after: .failure(TransportError(.closed, "")))
+    try end(after: .failure(CancellationError()))
+    #expect(budget.limit == 4)
+    try end(after: answer(503))
+    #expect(budget.limit == 2)
+    try end(after: .failure(TransportError(.timedOut, "")))
+    #expect(budget.limit == 1)
+    for _ in 0..<2 { try end(after: answer(200)) }
+    #expect(budget.limit == 2)
   }
 
-  @Test("what a busy web UI answers to takes places away, what else goes wrong does not")
-  func errors() async throws {
-    let budget = UploadBudget(4)
-    func fail(_ code: WebUIError.Code) async {
-      await #expect(throws: WebUIError.self) { try await budget.use { throw WebUIError(code, "") } }
+  @Test("never more at a time than there are places, with one client and many uploads; all places are free again")
+  func sharing() async throws {
+    let now = Guarded((current: 0, most: 0))
+    let server = try await WebServer.start { _ in
+      now.withLock {
+        $0.current += 1
+        $0.most = max($0.most, $0.current)
+      }
+      await Task.yield()
+      now.withLock { $0.current -= 1 }
+      return .json([:])
     }
-    await fail(.status(400))
-    await fail(.connection(isTimeout: false))
-    #expect(budget.limit == 4)
-    await fail(.status(503))
-    #expect(budget.limit == 2)
-    await fail(.connection(isTimeout: true))
-    #expect(budget.limit == 1)
+    let http = try HTTPClient(.init(proxies: .none))
+    let budget = UploadBudget(3)
+    func arrived(cancelling: Bool) async -> Int {
+      await withTaskGroup(of: Bool.self) { group in
+        for number in 0..<100 {
+          group.addTask {
+            var request = HTTPRequest(.post, "http://127.0.0.1:\(server.port)/\(number)")
+            request.concurrency = budget
+            return (try? await http.send(request, on: .bulk)) != nil
+          }
+        }
+        if cancelling {
+          _ = await group.next()
+          group.cancelAll()
+        }
+        return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+      }
+    }
+    #expect(await arrived(cancelling: false) == 100)
+    #expect(await arrived(cancelling: true) < 100)
+    #expect(now.withLock { $0.most } <= 3)
+    let places = (0..<4).map { _ in budget.enter() != nil }
+    #expect(places == [true, true, true, false])
+    await http.shutdown()
+    await server.stop()
   }
 }
