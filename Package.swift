@@ -73,7 +73,7 @@ let package = Package(
     // Floor 1: generic. Support is its ground; the others know only Support.
     library("Support", ["CCrypto", "CLinux", systemPackage]),
     library("HTTPServer", ["Support", nioCore, nioHTTP1, nioPosix, nioWebSocket]),
-    library("PNGOptimizer", ["CPNGOptimizer", "Support", systemPackage]),
+    library("PNGOptimizer", ["CPNGOptimizer", "Support"]),
     library("ProcessTree", ["Support", "CLinux", subprocess, systemPackage]),
     library("Transport", ["Support", "CCurl", "CWebSockets", systemPackage]),
 

@@ -1,21 +1,11 @@
 import CPNGOptimizer
-import Support
-public import SystemPackage
 
-/// Makes PNG files smaller without changing a pixel.
+/// Makes PNG images smaller without changing a pixel.
 ///
 /// It has compressors and memory that are used for one image after the other, some 15 MB, so it belongs to one thread.
 /// Everything blocks.
 public final class ImageOptimizer {
   private let optimizer = cpng_create()
-
-  /// What became of a file.
-  public enum Outcome: Sendable, Hashable {
-    /// It was replaced; sizes in bytes.
-    case optimized(before: Int, after: Int)
-    /// It is as it was.
-    case kept(Reason)
-  }
 
   /// Why a sound image is left as it is.
   public enum Reason: Sendable, Hashable {
@@ -25,10 +15,6 @@ public final class ImageOptimizer {
     case privateChunk(String)
     /// It is both interlaced and animated.
     case interlacedAnimation
-    /// Somebody changed it meanwhile.
-    case changed
-    /// Nobody waited for it any more.
-    case unwanted
     /// Too many others were waiting.
     case busy
   }
@@ -71,41 +57,5 @@ public final class ImageOptimizer {
     case CPNG_NO_MEMORY: throw .outOfMemory
     default: throw .badData(detail)
     }
-  }
-
-  /// Replaces a file by a smaller one with the same pixels, permissions and times, in one step; one that is written to
-  /// meanwhile stays as it is.
-  /// - Parameter isUnwanted: asked before anything is written.
-  /// - Throws: ``PNGError``; the file stays as it is.
-  public func optimize(
-    _ path: FilePath, level: PNGLevel, isUnwanted: () -> Bool = { false }
-  ) throws(PNGError) -> Outcome {
-    let status = Files.status(of: path, followsLinks: false)
-    let content: [UInt8]
-    do throws(FileError) {
-      // Through a link, the link would be replaced.
-      guard status?.kind != .symbolicLink else { throw FileError("read", path, .tooManySymbolicLinkLevels) }
-      guard let bytes = try Files.read(path) else { throw FileError("read", path, .noSuchFileOrDirectory) }
-      content = bytes
-    } catch {
-      throw .file(error)
-    }
-    let smaller: [UInt8]
-    do throws(PNGDefect) {
-      switch try compress(content, level: level) {
-      case .kept(let reason): return .kept(reason)
-      case .smaller(let bytes): smaller = bytes
-      }
-    } catch {
-      throw .defective(path, error)
-    }
-    guard let status, status.size == content.count else { return .kept(.changed) }
-    if isUnwanted() { return .kept(.unwanted) }
-    do throws(FileError) {
-      guard try Replacement.put(smaller, inPlaceOf: path, status: status) else { return .kept(.changed) }
-    } catch {
-      throw .file(error)
-    }
-    return .optimized(before: content.count, after: smaller.count)
   }
 }

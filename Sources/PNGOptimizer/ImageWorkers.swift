@@ -1,17 +1,14 @@
 import Glibc
 import Support
-public import SystemPackage
 
 /// Threads that optimise images, and give way to all others of the host.
 ///
-/// As many images as were handed over wait in their order; from a file system that hangs none comes back, so whoever waits
-/// should do so for a limited time and then take the image as it is.
+/// As many images as were handed over wait in their order.
 public final class ImageWorkers: Sendable {
   private struct Work: Sendable {
+    let content: [UInt8]
     let level: PNGLevel?
-    let cancelled: Latch<Void>
-    /// Does it on a worker's thread, and returns what lets the caller know.
-    let perform: @Sendable (ImageOptimizer, PNGLevel) -> () -> Void
+    let outcome: Latch<Result<ImageOptimizer.Compressed, PNGDefect>>
   }
 
   private struct State {
@@ -45,53 +42,26 @@ public final class ImageWorkers: Sendable {
   /// How many images are waiting or being worked on.
   public var backlog: Int { queue.read { $0.waiting.count + $0.running } }
 
-  /// Optimises a file as ``ImageOptimizer/optimize(_:level:isUnwanted:)`` does, when its turn has come.
+  /// Compresses the content of a file when its turn has come.
   ///
-  /// A caller whose task is cancelled is freed at once: an image that waits is forgotten, one that is worked on is not
-  /// written, unless that has begun.
-  /// - Parameter level: nil for one that the backlog decides on, when its turn has come.
-  /// - Returns: `.kept(.busy)`, at once, when too many wait.
-  /// - Throws: ``PNGError`` or `CancellationError`.
-  public func optimize(_ file: FilePath, level: PNGLevel? = nil) async throws -> ImageOptimizer.Outcome {
-    try await perform(level, busy: .kept(.busy)) { (optimizer, level, isUnwanted) throws(PNGError) in
-      try optimizer.optimize(file, level: level, isUnwanted: isUnwanted)
-    }
-  }
-
-  /// Compresses the content of a file, which stays as it is, when its turn has come.
-  ///
-  /// A caller whose task is cancelled is freed at once.
+  /// A caller whose task is cancelled is freed at once, and an image that waits is forgotten.
   /// - Parameter level: nil for one that the backlog decides on, when its turn has come.
   /// - Returns: `.kept(.busy)`, at once, when too many wait.
   /// - Throws: ``PNGDefect`` or `CancellationError`.
   public func compress(_ content: [UInt8], level: PNGLevel? = nil) async throws -> ImageOptimizer.Compressed {
-    try await perform(level, busy: .kept(.busy)) { (optimizer, level, _) throws(PNGDefect) in
-      try optimizer.compress(content, level: level)
-    }
-  }
-
-  private func perform<Value: Sendable, Failure: Error>(
-    _ level: PNGLevel?, busy: Value,
-    _ body: @escaping @Sendable (ImageOptimizer, PNGLevel, _ isUnwanted: () -> Bool) throws(Failure) -> Value
-  ) async throws -> Value {
-    let outcome = Latch<Result<Value, Failure>>()
-    let cancelled = Latch<Void>()
-    let work = Work(level: level, cancelled: cancelled) { optimizer, level in
-      let result = Result { () throws(Failure) in try body(optimizer, level) { cancelled.value != nil } }
-      return { outcome.open(with: result) }
-    }
+    let outcome = Latch<Result<ImageOptimizer.Compressed, PNGDefect>>()
     queue.change { state in
       if state.waiting.count < capacity {
-        state.waiting.append(work)
+        state.waiting.append(Work(content: content, level: level, outcome: outcome))
       } else {
-        outcome.open(with: .success(busy))
+        outcome.open(with: .success(.kept(.busy)))
       }
     }
-    return try await withTaskCancellationHandler {
-      try await outcome.wait().get()
-    } onCancel: {
-      cancelled.open(with: ())
-      queue.change { $0.waiting.removeAll { $0.cancelled === cancelled } }
+    do {
+      return try await outcome.wait().get()
+    } catch let cancellation as CancellationError {
+      queue.change { $0.waiting.removeAll { $0.outcome === outcome } }
+      throw cancellation
     }
   }
 
@@ -101,9 +71,9 @@ public final class ImageWorkers: Sendable {
     while let (work, waiting) = next(in: queue) {
       let level = work.level ?? .forBacklog(waiting, threads: threads)
       let current = optimizer ?? ImageOptimizer()
-      let deliver = work.perform(current, level)
+      let result = Result { () throws(PNGDefect) in try current.compress(work.content, level: level) }
       queue.change { $0.running -= 1 }
-      deliver()
+      work.outcome.open(with: result)
       optimizer = queue.read { $0.waiting.isEmpty } ? nil : current
     }
   }

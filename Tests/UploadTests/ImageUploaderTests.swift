@@ -66,7 +66,8 @@ struct ImageUploaderTests {
       try bench.setModules(["a"])
       try await bench.following {
         try bench.capture("a-1.png", Picture().bytes)
-        try await bench.web.arrivals.wait { $0 == 2 }
+        // Both have been answered.
+        try await bench.uploader.tally.wait { $0.items == 2 }
         try bench.result(of: "a", images: ["a-1.png"])
         try await bench.uploader.pass(isFinal: true)
       }

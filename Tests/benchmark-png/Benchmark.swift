@@ -28,7 +28,8 @@ enum Benchmark {
     case "optimize" where items.count == 3:
       let level = try level(items[1]), file = FilePath(items[2])
       let start = nanoseconds(CLOCK_THREAD_CPUTIME_ID)
-      _ = try optimizer.optimize(file, level: level)
+      let result = try optimizer.compress(content(of: items[2]), level: level)
+      if case .smaller(let smaller) = result { try Files.replace(file, with: smaller) }
       let end = nanoseconds(CLOCK_THREAD_CPUTIME_ID)
       return "\(Files.status(of: file)?.size ?? 0)\t\(end - start)"
     case "workers" where items.count > 3:
@@ -37,7 +38,7 @@ enum Benchmark {
       let start = nanoseconds(CLOCK_MONOTONIC)
       try await withThrowingTaskGroup(of: Void.self) { group in
         for file in items.dropFirst(3) {
-          group.addTask { _ = try await workers.optimize(FilePath(file), level: level) }
+          group.addTask { _ = try await workers.compress(content(of: file), level: level) }
         }
         try await group.waitForAll()
       }

@@ -1,22 +1,3 @@
-public import Support
-public import SystemPackage
-
-/// An image was not optimised, and is as it was.
-public enum PNGError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// It is no image that anybody should rely on.
-  case defective(FilePath, PNGDefect)
-  /// It could not be read or replaced.
-  case file(FileError)
-
-  /// One line for the log.
-  public var description: String {
-    switch self {
-    case .defective(let path, let defect): "\(path): \(defect)"
-    case .file(let error): "\(error)"
-    }
-  }
-}
-
 /// What is wrong with a PNG.
 public enum PNGDefect: Error, Sendable, Hashable, CustomStringConvertible {
   /// It does not begin like one.
