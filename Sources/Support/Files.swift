@@ -114,9 +114,8 @@ public enum Files {
   public static func replace(
     _ path: FilePath, with content: some Sequence<UInt8>, permissions: FilePermissions = .init(rawValue: 0o644)
   ) throws(FileError) {
-    var temporary = path
-    temporary.removeLastComponent()
-    temporary.append(".\(path.lastComponent?.string ?? "file").new")
+    let (folder, name) = parts(of: path)
+    let temporary = FilePath(platformString: folder + [CChar(UInt8(ascii: "."))] + name + ".new".utf8CString)
     do {
       let handle = try FileDescriptor.open(
         temporary, .writeOnly, options: [.create, .truncate, .closeOnExec, .noFollow], permissions: permissions)
@@ -165,7 +164,10 @@ public enum Files {
       if name != [46, 0], name != [46, 46, 0] { names.append(name) }
     }
     names.sort { $0.lexicographicallyPrecedes($1) { UInt8(bitPattern: $0) < UInt8(bitPattern: $1) } }
-    return names.map { directory.appending(FilePath(platformString: $0).components) }
+    let slash = CChar(UInt8(ascii: "/"))
+    var folder = directory.withPlatformString { Array(UnsafeBufferPointer(start: $0, count: strlen($0))) }
+    if let last = folder.last, last != slash { folder.append(slash) }
+    return names.map { FilePath(platformString: folder + $0) }
   }
 
   /// The names in a directory in their byte order, `.` and `..` left out; none if there is no such directory. A name need
@@ -177,11 +179,16 @@ public enum Files {
 
   /// The last component of a path as text; a name that is no UTF-8 is read as Latin-1.
   public static func name(of path: FilePath) -> String {
-    guard let component = path.lastComponent else { return "" }
-    return component.withPlatformString { name in
-      if let text = String(validatingCString: name) { return text }
-      let bytes = UnsafeRawBufferPointer(start: name, count: strlen(name))
-      return String(decoding: bytes.map { UInt16($0) }, as: UTF16.self)
+    let bytes = parts(of: path).name.map { UInt8(bitPattern: $0) }
+    return String(validating: bytes, as: UTF8.self) ?? String(decoding: bytes.map { UInt16($0) }, as: UTF16.self)
+  }
+
+  /// A path up to its last slash, and what is behind it. `FilePath` says the same, but looks at every component for it.
+  private static func parts(of path: FilePath) -> (folder: [CChar], name: [CChar]) {
+    path.withPlatformString { text in
+      let whole = UnsafeBufferPointer(start: text, count: strlen(text))
+      let start = whole.lastIndex(of: CChar(UInt8(ascii: "/"))).map { $0 + 1 } ?? 0
+      return (Array(whole[..<start]), Array(whole[start...]))
     }
   }
 
