@@ -160,12 +160,14 @@ final class HTTPChannelHandler: ChannelDuplexHandler, RemovableChannelHandler {
     let pipeline = context.pipeline.syncOperations
     do {
       let frames = ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: limits.messageBytes))
-      let sockets = WebSocketChannelHandler(limits: limits, answersPings: answersPings, isStopping: isStopping)
+      let sockets = WebSocketChannelHandler(limits: limits, answersPings: answersPings)
       try pipeline.addHandlers([frames, WebSocketFrameEncoder(), sockets], position: .after(self))
       // The decoder goes last: it passes the bytes it has not used to the frame decoder.
       pipeline.removeHandler(encoder, promise: nil)
       pipeline.removeHandler(context: context, promise: nil)
       pipeline.removeHandler(decoder, promise: nil)
+      // Heard before, and not passed on. Only now the way is free for frames.
+      if isStopping { pipeline.fireUserInboundEventTriggered(ServerStops()) }
     } catch {
       context.close(promise: nil)
     }

@@ -11,20 +11,14 @@ final class WebSocketChannelHandler: ChannelDuplexHandler {
 
   private let limits: ServerLimits
   private let answersPings: Bool
-  private let isStopping: Bool
   /// The fragments of a message that is not complete.
   private var fragments: ByteBuffer?
   private var hasSentClose = false
   private var hasEnded = false
 
-  init(limits: ServerLimits, answersPings: Bool, isStopping: Bool) {
+  init(limits: ServerLimits, answersPings: Bool) {
     self.limits = limits
     self.answersPings = answersPings
-    self.isStopping = isStopping
-  }
-
-  func handlerAdded(context: ChannelHandlerContext) {
-    if isStopping { sendClose(context, code: 1001) }
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -212,4 +212,30 @@ struct WebSocketTests {
       await stopped
     }
   }
+
+  @Test func opensASocketThatWasAskedForBeforeTheStopAndClosesItWith1001() async throws {
+    let asked = Gate()
+    let goOn = Gate()
+    let server = try await WebServer.start { _ in
+      asked.open()
+      await goOn.wait()
+      return .webSocket { socket in for try await _ in socket.messages {} }
+    }
+    try await RawClient.connect(to: server.port) { idle in
+      try await RawClient.connect(to: server.port) { client in
+        try await client.send("GET / HTTP/1.1\r\nHost: x\r\n\(RawClient.upgrade)\r\n")
+        await asked.wait()
+        async let stopped: Void = server.stop(grace: .seconds(30))
+        // The connections have heard of the stop.
+        #expect(try await idle.readToEnd() == "")
+        goOn.open()
+        #expect(try await client.read(through: "\r\n\r\n").hasPrefix("HTTP/1.1 101 "))
+        let frame = try await client.readFrame()
+        #expect(frame == (0x88, [0x03, 0xE9]))
+        try await client.sendFrame(0x88, [0x03, 0xE9])
+        #expect(try await client.readToEnd() == "")
+        await stopped
+      }
+    }
+  }
 }
