@@ -42,10 +42,22 @@ extension JobRun {
     }
   }
 
+  private var archive: Archive {
+    let settings = slot.settings.archive
+    return Archive(settings.directory, limit: settings.limit, maximumAge: settings.maximumAge)
+  }
+
+  /// Forgets what has been kept for too long.
+  func pruneArchive() async {
+    let archive = archive
+    do { try await slot.pool.lane.run { try archive.prune() } } catch {
+      slot.logger.warning("What \(archive.folder) keeps cannot be looked at: \(error)")
+    }
+  }
+
   /// Keeps on this host what the web UI has not got.
   func archive(_ job: JobInfo, _ end: JobEnd, because problem: String) async {
-    let settings = slot.settings.archive
-    let archive = Archive(settings.directory, limit: settings.limit, maximumAge: settings.maximumAge)
+    let archive = archive
     let summary = Archive.Summary(
       job: job.id, name: job.setting("NAME") ?? "", webUI: "\(webUI.address)", result: end.result ?? "done",
       problem: problem)
@@ -60,7 +72,7 @@ extension JobRun {
         'worker-agent archive show \(Files.name(of: place))'
         """)
     } catch {
-      slot.logger.error("The results of job \(job.id) are lost, and cannot be kept in \(settings.directory): \(error)")
+      slot.logger.error("The results of job \(job.id) are lost, and cannot be kept in \(archive.folder): \(error)")
     }
   }
 

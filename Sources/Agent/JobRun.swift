@@ -107,6 +107,7 @@ struct JobRun: Sendable {
       if !Task.isCancelled { await report(job, nil, nil, journal) }
     }
     if Task.isCancelled { return }
+    await pruneArchive()
     slot.log.end()
     if !slot.settings.keepsPool {
       do { try await slot.pool.clean() } catch { slot.logger.error("The pool cannot be cleaned: \(error)") }

@@ -30,6 +30,14 @@ package struct ImageCompression: Sendable {
     }
   }
 
+  /// What is known of pngquant's failures.
+  private enum Trouble {
+    /// It cannot be run, or does not end: it is not asked again.
+    case isMissing
+    /// It has failed with an image, and may do better with the next one.
+    case hasFailed
+  }
+
   private static let quantiserLimit = Duration.seconds(60)
 
   private let kind: Kind
@@ -37,7 +45,7 @@ package struct ImageCompression: Sendable {
   private let quantiser: Quantiser
   private let lane: IOLane
   private let logger: Logger
-  private let isQuantiserMissing = Guarded(false)
+  private let trouble = Guarded<Trouble?>(nil)
 
   /// - Parameters:
   ///   - workers: the host's.
@@ -78,26 +86,34 @@ package struct ImageCompression: Sendable {
     }
   }
 
-  /// Nil if pngquant cannot be used.
+  /// Nil if pngquant cannot be used, or fails with this image; the first failure of each kind is logged.
   private func quantise(_ path: FilePath) async throws -> [UInt8]? {
-    if isQuantiserMissing.withLock({ $0 }) { return nil }
+    if trouble.withLock({ $0 }) == .isMissing { return nil }
     let output = quantiser.folder.appending(".quantised-\(String(UInt64.random(in: .min ... .max), radix: 36)).png")
     let command = Command(
       "pngquant", arguments: ["--force", "--output", output.string, "--", path.string],
       environment: quantiser.environment, workingDirectory: quantiser.folder)
     do {
-      _ = try await Program.output(of: command, limit: ImageCompression.quantiserLimit)
-      return try await lane.run {
+      let exit = try await Program.answer(of: command, limit: ImageCompression.quantiserLimit).exit
+      let smaller = try await lane.run {
         defer { try? Files.remove(output) }
-        return try Files.read(output)
+        return exit.isSuccess ? try Files.read(output) : nil
       }
+      if smaller == nil { note(.hasFailed, "pngquant failed with exit status \(exit) for \(path)") }
+      return smaller
+    } catch let error as ProcessError {
+      note(.isMissing, "\(error)")
     } catch let error where !(error is CancellationError) {
-      let isFirst = isQuantiserMissing.withLock { isMissing in
-        defer { isMissing = true }
-        return !isMissing
-      }
-      if isFirst { logger.warning("USE_PNGQUANT: \(error); images are made smaller without loss instead") }
-      return nil
+      note(.hasFailed, "\(error)")
     }
+    return nil
+  }
+
+  private func note(_ new: Trouble, _ what: String) {
+    let isNews = trouble.withLock { trouble in
+      defer { trouble = trouble == .isMissing ? .isMissing : new }
+      return trouble != new
+    }
+    if isNews { logger.warning("USE_PNGQUANT: \(what); images are made smaller without loss instead") }
   }
 }

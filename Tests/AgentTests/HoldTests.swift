@@ -76,4 +76,25 @@ struct HoldTests {
       #expect(try await bench.end(of: id).result == "incomplete")
     }
   }
+
+  @Test("what was kept for too long is forgotten when a job has ended")
+  func forgotten() async throws {
+    let folder = try TemporaryFolder()
+    let (pool, place) = (folder.path.appending("pool"), folder.path.appending("archive"))
+    try Files.makeDirectory(pool)
+    try Files.replace(pool.appending("autoinst-log.txt"), with: Array("log".utf8))
+    let archive = Archive(place, limit: 1 << 30, maximumAge: .seconds(60))
+    let summary = Archive.Summary(job: 1, name: "", webUI: "web", result: "done", problem: "away")
+    #expect(try archive.keep(pool, summary) != nil)
+    let bench = try await Workbench(change: { settings in
+      // What was kept a second from now is too old.
+      settings.archive = .init(directory: place, limit: 1 << 30, maximumAge: .seconds(-1))
+    })
+    try await bench.run { _ in
+      _ = try await bench.end(of: try await bench.schedule(BadInputTests.module))
+      // The slot has done all that belongs to the first one.
+      _ = try await bench.end(of: try await bench.schedule(BadInputTests.module))
+    }
+    #expect(try archive.entries().isEmpty)
+  }
 }

@@ -151,23 +151,36 @@ struct ImageUploaderTests {
     }
   }
 
-  @Test("USE_PNGQUANT: what pngquant makes is sent, and without it a smaller one without loss")
+  private static let quantiser = #"while [ "$1" != --output ]; do shift; done; printf quantised >"$2""#
+
+  @Test("USE_PNGQUANT: what pngquant makes is sent")
   func quantised() async throws {
-    let script = #"while [ "$1" != --output ]; do shift; done; printf quantised >"$2""#
-    try await UploadBench.run(.quantised, programs: ["pngquant": script]) { bench in
+    try await UploadBench.run(.quantised, programs: ["pngquant": Self.quantiser]) { bench in
       try await bench.following {
         try bench.capture("a-1.png", Picture().bytes)
         try await bench.web.arrivals.wait { $0 == 2 }
       }
       #expect(bench.web.images.withLock { $0["a-1.png"] } == Array("quantised".utf8))
     }
-    try await UploadBench.run(.quantised, programs: ["pngquant": "exit 127"]) { bench in
+  }
+
+  @Test(
+    "USE_PNGQUANT: an image that pngquant cannot do is made smaller without loss, the next one is its again",
+    arguments: [false, true])
+  func quantiserFails(isThere: Bool) async throws {
+    let script = #"[ ! -e "$0-failed" ] && >"$0-failed" && exit 3; "# + Self.quantiser
+    // Not to be found is not the same as failing.
+    let programs = isThere ? ["pngquant": script] : [:]
+    try await UploadBench.run(.quantised, programs: programs, path: isThere ? nil : "/nowhere") { bench in
       try await bench.following {
-        try bench.capture("a-1.png", Picture().bytes)
-        try await bench.web.arrivals.wait { $0 == 2 }
+        for number in 1...2 {
+          try bench.capture("a-\(number).png", Picture(shade: UInt8(number)).bytes)
+          try await bench.web.arrivals.wait { $0 == 2 * number }
+        }
       }
-      let sent = try #require(bench.web.images.withLock { $0["a-1.png"] })
-      #expect(sent.starts(with: [0x89, 0x50]) && sent.count < Picture().bytes.count)
+      let (first, second) = bench.web.images.withLock { ($0["a-1.png"] ?? [], $0["a-2.png"] ?? []) }
+      #expect(first.starts(with: [0x89, 0x50]) && first.count < Picture().bytes.count)
+      #expect((second == Array("quantised".utf8)) == isThere)
     }
   }
 }

@@ -94,7 +94,7 @@ struct UploadBench: Sendable {
   var files: [String] { web.files.withLock { $0.sorted() } }
 
   static func run(
-    _ kind: ImageCompression.Kind = .lossless(nil), programs: [String: String] = [:],
+    _ kind: ImageCompression.Kind = .lossless(nil), programs: [String: String] = [:], path: String? = nil,
     _ body: @Sendable (UploadBench) async throws -> Void
   ) async throws {
     let web = TakingWebUI()
@@ -117,7 +117,8 @@ struct UploadBench: Sendable {
     }
     let compression = ImageCompression(
       kind, workers: try ImageWorkers(),
-      quantiser: .init(environment: ["PATH": "\(programFolder):/usr/bin:/bin"], folder: programFolder), lane: lane,
+      quantiser: .init(environment: ["PATH": path ?? "\(programFolder):/usr/bin:/bin"], folder: programFolder),
+      lane: lane,
       logger: logger)
     let bench = UploadBench(
       folder: folder, web: web,
