@@ -138,29 +138,48 @@ extension JobRun {
     }
   }
 
-  /// Passes over the results until the job stops; the last one begun is finished.
+  /// Passes over the results until the job stops; the last one begun is finished. What a pass finds is uploaded beside the
+  /// next ones: a web UI that is slow with files hears of results all the same.
   private func upload(_ uploader: ResultUploader) async {
-    var wish = 0
-    repeat {
-      wish = wishes.value
-      do {
-        try await uploader.pass(isFinal: false)
-      } catch let error as UploadError {
-        switch error.code {
-        case .status:
-          // A web UI that is away has not given the job up.
-          if await session.isAway {
-            slot.logger.warning("Results wait for \(webUI.address), which is away: \(error)")
-          } else {
-            stop.open(with: .apiFailure(error.description))
+    let passes = Observed(0)
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await deliver(after: passes, uploader) }
+      var wish = 0
+      repeat {
+        wish = wishes.value
+        do {
+          try await uploader.tell()
+          passes.change { $0 += 1 }
+        } catch let error as UploadError {
+          switch error.code {
+          case .status:
+            // A web UI that is away has not given the job up.
+            if await session.isAway {
+              slot.logger.warning("Results wait for \(webUI.address), which is away: \(error)")
+            } else {
+              stop.open(with: .apiFailure(error.description))
+            }
+          case .noTestsScheduled: stop.open(with: .other(error.description))
+          case .artefacts, .asset: break
           }
-        case .noTestsScheduled: stop.open(with: .other(error.description))
-        case .artefacts, .asset: break
+        } catch {
+          slot.logger.warning("results are not uploaded now: \(error)")
         }
+      } while await isPassDue(after: wish)
+    }
+  }
+
+  /// Uploads what passes find, until the job stops; what fails is left to the next one.
+  private func deliver(after passes: Observed<Int>, _ uploader: ResultUploader) async {
+    var seen = 0
+    while await waitsFor({ [seen] in _ = try? await passes.wait { $0 != seen } }) {
+      seen = passes.value
+      do { try await uploader.deliver(while: { stop.value == nil }) } catch is UploadError, is CancellationError {
+        // The uploader has said so.
       } catch {
         slot.logger.warning("results are not uploaded now: \(error)")
       }
-    } while await isPassDue(after: wish)
+    }
   }
 
   /// Waits for the command server to come up, to say so, and says as well when that takes long.

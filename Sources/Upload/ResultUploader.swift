@@ -75,27 +75,43 @@ package actor ResultUploader {
   /// - Parameter isFinal: the backend has ended: everything is told again, and everything has to arrive.
   /// - Throws: ``UploadError``; `FileError`, `IOLane.TimedOut` for a pool that cannot be read; `CancellationError`.
   package func pass(isFinal: Bool) async throws {
-    if isFinal { await screenshots.hurry() }
+    if !isFinal {
+      try await tell()
+      return try await deliver()
+    }
+    await screenshots.hurry()
     let status = try await autoinstStatus()
+    // What arrives after the web UI has looked for it is none that it has lost.
+    let arrived = await screenshots.arrived
+    let answer = try await tell(status, isFinal: true)
+    // At the end only the web UI knows what it has got.
+    do { try await deliver(again: answer.knownImages == nil ? [] : arrived) } catch let failure as UploadError {
+      await withhold(status)
+      throw failure
+    }
+  }
+
+  /// Tells the web UI what is new. What it has not got of that is outstanding then.
+  /// - Throws: ``UploadError``; `FileError`, `IOLane.TimedOut` for a pool that cannot be read; `CancellationError`.
+  package func tell() async throws { _ = try await tell(autoinstStatus(), isFinal: false) }
+
+  private func tell(_ status: AutoinstStatus?, isFinal: Bool) async throws -> JobStatus.Answer {
     let (reader, delivered) = (reader, delivered)
     let results = try await lane.run {
       try reader.withLock { try $0.collect(status: status, delivered: delivered, isFinal: isFinal) }
     }
-    // What arrives after the web UI has looked for it is none that it has lost.
-    let arrived = isFinal ? await screenshots.arrived : []
     let answer = try await post(results)
     self.delivered.formUnion(results.finished)
     images.merge(results.images) { $1 }
     files.formUnion(results.files)
     for md5 in known.knownImages ?? [] { images[md5] = nil }
     files.subtract(known.knownFiles ?? [])
-    showProgress(results)
-    defer { showProgress(results) }
-    // At the end only the web UI knows what it has got.
-    do { try await upload(again: answer.knownImages == nil ? [] : arrived) } catch let failure as UploadError {
-      if isFinal { await withhold(status) }
-      throw failure
+    let (images, files) = (images.count, files.count)
+    progress.change {
+      ($0.upTo, $0.isUpToCurrent) = (results.upTo, results.isUpToCurrent)
+      ($0.outstandingImages, $0.outstandingFiles) = (images, files)
     }
+    return answer
   }
 
   /// Tells the results once more, without the images that the web UI has not got in the end: nothing that it shows is to
@@ -114,14 +130,6 @@ package actor ResultUploader {
       _ = try await post(results, tries: 1)
     } catch {
       logger.warning("The web UI shows images that it has not got: \(error)")
-    }
-  }
-
-  private func showProgress(_ results: CollectedResults) {
-    let (images, files) = (images.count, files.count)
-    progress.change {
-      ($0.upTo, $0.isUpToCurrent) = (results.upTo, results.isUpToCurrent)
-      ($0.outstandingImages, $0.outstandingFiles) = (images, files)
     }
   }
 
@@ -160,9 +168,16 @@ package actor ResultUploader {
     }
   }
 
-  /// Uploads what is outstanding; what fails stays outstanding.
-  /// - Parameter again: images that were uploaded, and lost.
-  private func upload(again: Set<String>) async throws {
+  /// Uploads what is outstanding; what fails stays outstanding. The web UI can be told of more meanwhile.
+  /// - Parameters:
+  ///   - again: images that were uploaded, and lost.
+  ///   - goesOn: whether another one is to be begun.
+  /// - Throws: ``UploadError``, the first, when everything was tried; `CancellationError`.
+  package func deliver(again: Set<String> = [], while goesOn: @Sendable () -> Bool = { true }) async throws {
+    defer {
+      let (images, files) = (images.count, files.count)
+      progress.change { ($0.outstandingImages, $0.outstandingFiles) = (images, files) }
+    }
     var work: [(md5: String?, name: String)] = images.map { ($0.key, $0.value) }
     work += files.map { (nil, $0) }
     work.sort { $0.name < $1.name }
@@ -179,7 +194,7 @@ package actor ResultUploader {
         } else {
           files.remove(result.name)
         }
-        start(&waiting, again, in: &group)
+        if goesOn() { start(&waiting, again, in: &group) }
       }
     }
     if let failure { throw failure }
