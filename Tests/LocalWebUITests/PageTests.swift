@@ -31,6 +31,7 @@ extension LocalServerTests {
         WebSocketRequest(bench.web.url.replacing("http", with: "ws") + "/api/v1/ws/1"))
       try await worker.send(#"{"type":"worker_status","status":"free"}"#)
       let id = await bench.web.schedule(["TEST": "x", "WORKER_CLASS": "a"])
+      for await message in worker.messages where message.contains("grab_job") { break }
       async let answer = get(bench, "/events?job=\(id)")
       var status: JSON = [
         "worker_id": 1, "test_order": [["name": "m"]],
@@ -60,6 +61,7 @@ extension LocalServerTests {
         WebSocketRequest(bench.web.url.replacing("http", with: "ws") + "/api/v1/ws/1"))
       try await worker.send(#"{"type":"worker_status","status":"free"}"#)
       let id = await bench.web.schedule(["TEST": "x", "WORKER_CLASS": "a"])
+      for await message in worker.messages where message.contains("grab_job") { break }
       let page = Task { try await get(bench, "/events") }
       _ = try await bench.post("jobs/\(id)/status", json: ["status": ["worker_id": 1]])
       for await message in worker.messages where message.contains("livelog_start") { break }
