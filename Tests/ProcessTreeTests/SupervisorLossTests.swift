@@ -150,7 +150,9 @@ struct SupervisorLossTests {
   @Test("processes are found by their mark and by their folder")
   func leftovers() async throws {
     let bench = try Bench()
-    let tree = try await bench.start("exec sleep 1000")
+    // A process that is just beginning another program has no environment for a moment.
+    let tree = try await bench.start("mkfifo pipe; echo up; read -r _ <>pipe")
+    try await bench.says("up")
     let leader = try await tree.status().leader
     #expect(try await bench.left().map(\.pid) == [leader])
     #expect(Leftovers.find(workingBelow: bench.path).map(\.pid) == [leader])

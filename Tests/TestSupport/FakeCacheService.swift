@@ -30,7 +30,12 @@ package final class FakeCacheService: Sendable {
     polls: Int = 1, _ bring: @escaping Bringing = { _ in ["status": "processed"] }
   ) async throws -> FakeCacheService {
     let service = FakeCacheService(polls: polls, bring)
-    service.server.open(with: try await WebServer.start { try await service.respond(to: $0) })
+    // The service has the server: it would never be gone if the server had it.
+    let server = try await WebServer.start { [weak service] request in
+      guard let service else { return .json(["error": "it is gone"], status: 503) }
+      return try await service.respond(to: request)
+    }
+    service.server.open(with: server)
     return service
   }
 
