@@ -116,19 +116,33 @@ package enum Hexadecimal {
   /// Two lower-case digits for each byte.
   package static func digits(of bytes: [UInt8]) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: 2 * bytes.count) { output, count in
-      bytes.withUnsafeBytes { write($0, to: UnsafeMutableRawBufferPointer(output).bindMemory(to: UInt16.self)) }
+      bytes.withUnsafeBytes { write($0, to: UnsafeMutableRawBufferPointer(output)) }
       count = 2 * bytes.count
     }
   }
 
-  private static func write(_ bytes: UnsafeRawBufferPointer, to pairs: UnsafeMutableBufferPointer<UInt16>) {
-    // In this form the compiler does many at a time.
-    for place in 0..<bytes.count {
-      let values = UInt16(bytes[place] >> 4) | UInt16(bytes[place] & 15) << 8
-      // 10 to 15 are letters, which come 0x27 later than the characters after 9.
-      let letters = (values &+ 0x0606) >> 4 & 0x0101
-      pairs[place] = (values &+ 0x3030 &+ letters &* 0x27).littleEndian
+  /// Four bytes at a time, since a program that is built for size does not have it done by the compiler.
+  private static func write(_ bytes: UnsafeRawBufferPointer, to digits: UnsafeMutableRawBufferPointer) {
+    let whole = bytes.count & ~3
+    for place in stride(from: 0, to: whole, by: 4) {
+      let four = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt32.self))
+      digits.storeBytes(of: Hexadecimal.digits(of: four).littleEndian, toByteOffset: 2 * place, as: UInt64.self)
     }
+    for place in whole..<bytes.count {
+      let pair = UInt16(truncatingIfNeeded: Hexadecimal.digits(of: UInt32(bytes[place])))
+      digits.storeBytes(of: pair.littleEndian, toByteOffset: 2 * place, as: UInt16.self)
+    }
+  }
+
+  /// The digits of the lowest byte lowest, the upper half of each first.
+  private static func digits(of four: UInt32) -> UInt64 {
+    var halves = UInt64(four)
+    halves = (halves | halves << 16) & 0x0000_ffff_0000_ffff
+    halves = (halves | halves << 8) & 0x00ff_00ff_00ff_00ff
+    halves = halves >> 4 & 0x000f_000f_000f_000f | (halves & 0x000f_000f_000f_000f) << 8
+    // 10 to 15 are letters, which come 0x27 later than the characters after 9.
+    let letters = (halves &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+    return halves &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
   }
 
   /// What the digits stand for; nil unless they are pairs of digits.

@@ -40,9 +40,10 @@ struct BenchmarkUploads: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Uploads what is in a pool's ulogs.")
     @Argument var url: String
     @Argument var pool: String
+    @Argument(help: "How many at a time, as with UPLOAD_CONCURRENCY.") var concurrency = 4
 
     mutating func run() async throws {
-      try await measure(url) { bench in
+      try await measure(url, concurrency) { bench in
         try await LogUploader(
           job: 1, client: bench.client, pool: FilePath(pool), lane: bench.lane, logger: bench.logger
         ).upload()
@@ -93,15 +94,18 @@ struct Bench: Sendable {
   let logger: Logger
 }
 
-/// Runs `body` and prints its seconds, CPU seconds, and the process's largest resident size in KiB.
-func measure(_ url: String, _ body: (Bench) async throws -> Void) async throws {
+/// Runs `body` and prints its seconds, CPU seconds, and the process's largest resident size in KiB. A file has been uploaded
+/// before, as in a worker that runs.
+func measure(_ url: String, _ concurrency: Int = 4, _ body: (Bench) async throws -> Void) async throws {
   var logger = Logger(label: "benchmark")
   logger.logLevel = .critical
-  let http = try HTTPClient(HTTPClient.Configuration(proxies: .none))
+  let http = try HTTPClient(HTTPClient.Configuration(connectionsPerHost: max(8, concurrency), proxies: .none))
   let client = WebUIClient(
     try WebUIAddress(url), credentials: Credentials(key: "KEY", secret: "SECRET"), http: http,
-    retry: Settings.Retry(tries: 1, delay: .zero, delayIfBusy: .zero), logger: logger)
+    retry: Settings.Retry(tries: 1, delay: .zero, delayIfBusy: .zero),
+    uploads: UploadBudget(concurrency), logger: logger)
   let bench = Bench(client: client, lane: try IOLane(name: "pool"), logger: logger)
+  try await client.send(Artefact(.log, name: "first", path: "/etc/hostname").call(job: 1))
   let (start, before) = (ContinuousClock.now, usage())
   try await body(bench)
   let (seconds, after) = (start.duration(to: .now) / .seconds(1), usage())

@@ -15,7 +15,6 @@ use OpenQA::Client;
 my ($what, $url, @paths) = @ARGV;
 my $ua = OpenQA::Client->new(api => $url, apikey => 'KEY', apisecret => 'SECRET');
 $ua->base_url(Mojo::URL->new("$url/api/v1/")) if $ua->can('base_url');
-my ($start, @cpu) = (time, times);
 
 sub post {
     my ($path, @content) = @_;
@@ -23,6 +22,9 @@ sub post {
     die $tx->error->{message} if $tx->error;
 }
 
+# As in a worker that runs.
+post(artefact => form => {file => {filename => 'first', file => '/etc/hostname'}});
+my ($start, @cpu) = (time, times);
 if ($what eq 'files') {
     post(artefact => form => {file => {filename => path($_)->basename, file => $_}}) for @paths;
 }
