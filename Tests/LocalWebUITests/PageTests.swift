@@ -21,17 +21,23 @@ extension LocalServerTests {
     try await bench.http.send(HTTPRequest(.get, "\(bench.web.url)\(path)"))
   }
 
+  /// A worker that has been given a job, and the job.
+  private func workerWithJob(_ bench: Bench) async throws -> (WebSocketConnection, Int64) {
+    _ = try await bench.post("workers?\(Self.worker)")
+    let worker = try await WebSocketClient(proxies: .none).connect(
+      WebSocketRequest(bench.web.url.replacing("http", with: "ws") + "/api/v1/ws/1"))
+    try await worker.send(#"{"type":"worker_status","status":"free"}"#)
+    let id = await bench.web.schedule(["TEST": "x", "WORKER_CLASS": "a"])
+    for await message in worker.messages where message.contains("grab_job") { break }
+    return (worker, id)
+  }
+
   @Test("a page shows a job as it runs and how it ended, to whoever cannot sign")
   func page() async throws {
     try await run { bench in
       let html = String(decoding: try await get(bench, "/").body, as: UTF8.self)
       #expect(html.contains("EventSource('/events'"))
-      _ = try await bench.post("workers?\(Self.worker)")
-      let worker = try await WebSocketClient(proxies: .none).connect(
-        WebSocketRequest(bench.web.url.replacing("http", with: "ws") + "/api/v1/ws/1"))
-      try await worker.send(#"{"type":"worker_status","status":"free"}"#)
-      let id = await bench.web.schedule(["TEST": "x", "WORKER_CLASS": "a"])
-      for await message in worker.messages where message.contains("grab_job") { break }
+      let (worker, id) = try await workerWithJob(bench)
       async let answer = get(bench, "/events?job=\(id)")
       var status: JSON = [
         "worker_id": 1, "test_order": [["name": "m"]],
@@ -56,12 +62,7 @@ extension LocalServerTests {
   @Test("a page that goes is a viewer no more")
   func leaving() async throws {
     try await run { bench in
-      _ = try await bench.post("workers?\(Self.worker)")
-      let worker = try await WebSocketClient(proxies: .none).connect(
-        WebSocketRequest(bench.web.url.replacing("http", with: "ws") + "/api/v1/ws/1"))
-      try await worker.send(#"{"type":"worker_status","status":"free"}"#)
-      let id = await bench.web.schedule(["TEST": "x", "WORKER_CLASS": "a"])
-      for await message in worker.messages where message.contains("grab_job") { break }
+      let (worker, id) = try await workerWithJob(bench)
       let page = Task { try await get(bench, "/events") }
       _ = try await bench.post("jobs/\(id)/status", json: ["status": ["worker_id": 1]])
       for await message in worker.messages where message.contains("livelog_start") { break }

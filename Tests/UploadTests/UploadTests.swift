@@ -118,8 +118,7 @@ struct UploadBench: Sendable {
     let compression = ImageCompression(
       kind, workers: try ImageWorkers(),
       quantiser: .init(environment: ["PATH": path ?? "\(programFolder):/usr/bin:/bin"], folder: programFolder),
-      lane: lane,
-      logger: logger)
+      lane: lane, logger: logger)
     let bench = UploadBench(
       folder: folder, web: web,
       uploader: ResultUploader(
