@@ -17,7 +17,7 @@ package struct Host: Sendable {
   private let output: LogOutput
   private let heartbeat: Heartbeat
   private let report: ServiceReport?
-  private let recheck: RecheckIntervals
+  private let memory: IdleMemory
 
   /// Puts the slots together.
   /// - Parameters:
@@ -32,7 +32,6 @@ package struct Host: Sendable {
     shareLane: IOLane? = nil, recheck: RecheckIntervals = RecheckIntervals()
   ) async throws {
     self.output = output
-    self.recheck = recheck
     // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
     let pools = try settings.map { try Pool($0.pool) }
     async let versions = Host.interfaceVersions(of: settings, pools: pools, environment: environment)
@@ -46,6 +45,10 @@ package struct Host: Sendable {
     let watchLogger = hostLog.logger()
     let watcher = FileWatcher { watchLogger.warning("\($0)") }
     let images = try ImageWorkers()
+    let memoryLane = try IOLane(name: "memory")
+    let memory = IdleMemory { thoroughly in
+      _ = try? await memoryLane.run { ProcessMemory.giveBack(thoroughly: thoroughly) }
+    }
     let uploads = SharedUploads.all(for: settings)
     let report = notifier.map { ServiceReport($0, slots: settings.map(\.instance), logger: hostLog.logger()) }
     var slots: [Slot] = []
@@ -90,6 +93,7 @@ package struct Host: Sendable {
         report: { [number = settings.instance] in
           report?.note($0, slot: number)
           shutdown?.note($0)
+          memory.note($0, slot: number)
         })
       logger.info("worker address (WORKER_HOSTNAME): \(workerHostname.isEmpty ? "unknown" : workerHostname)")
       slots.append(
@@ -99,6 +103,7 @@ package struct Host: Sendable {
     heartbeat = Heartbeat(
       slots: zip(zip(settings, slots), pools).map { ($0.0.instance, $0.1, $1) }, http: http, webSockets: webSockets)
     self.report = report
+    self.memory = memory
     self.slots = slots
     self.logs = logs
     self.shutdowns = shutdowns
@@ -188,7 +193,7 @@ package struct Host: Sendable {
       }
       for (slot, feed) in zip(slots, feeds) { group.addTask { await slot.run(feed.stream) } }
       group.addTask {
-        await Host.giveBackPages(recheck)
+        await memory.run()
         return nil
       }
       var ends: [Slot.End] = []
@@ -199,23 +204,6 @@ package struct Host: Sendable {
       await http.shutdown()
       await flush()
       return end
-    }
-  }
-
-  /// Most of the program is needed at its start alone: when that is over, its memory is there for the tests. Whatever a
-  /// slot does now and then looks for parts of the program the first time it does it.
-  private static func giveBackPages(_ recheck: RecheckIntervals) async {
-    do {
-      for wait in [.seconds(5), recheck.regular] {
-        try await Task.sleep(for: wait)
-        try await IOLane(name: "pages").run { ProgramPages.giveBack() }
-      }
-      while true {
-        try await Task.sleep(for: max(recheck.regular, .seconds(10)))
-        try await IOLane(name: "pages").run { ProgramPages.giveBack(isQuick: true) }
-      }
-    } catch {
-      // The host has ended before.
     }
   }
 

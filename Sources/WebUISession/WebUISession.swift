@@ -373,7 +373,9 @@ package actor WebUISession {
     do {
       let message = try WebUIMessage(parsing: text)
       switch message {
-      case .info: statusAnswer.open(with: ())
+      case .info:
+        statusAnswer.open(with: ())
+        out.yield(.message(message))
       case .answer: break
       case .incompatible:
         ending = .incompatible

@@ -1,11 +1,13 @@
 import Agent
 import ArgumentParser
+import Support
 
 /// The program's beginning.
 @main
 enum Entrance {
   static func main() async {
     Terminal.fillGaps()
+    ProcessMemory.mapLargeBlocks()
     await WorkerAgent.main()
   }
 }

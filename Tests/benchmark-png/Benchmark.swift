@@ -13,6 +13,7 @@ import SystemPackage
 @main
 enum Benchmark {
   static func main() async throws {
+    ProcessMemory.mapLargeBlocks()
     let optimizer = ImageOptimizer()
     while let line = readLine() {
       let items = line.split(separator: "\t").map(String.init)

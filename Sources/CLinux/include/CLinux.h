@@ -50,8 +50,12 @@ int clinux_signal_process(int process, int number);
 /// process there is, some of which may fork faster than they can be looked at.
 bool clinux_environment_has(pid_t pid, const char *entry);
 
-/// MADV_PAGEOUT: the pages are reclaimed at once, if this process alone has them.
-static const int clinux_madv_pageout = 21;
+/// Lets malloc map each block of so many bytes or more on its own, whatever it learns from what is freed.
+void clinux_map_blocks_from(size_t size);
+
+/// Gives back what this process has in memory and need not have: what is free of malloc's, and pages of the program and its
+/// libraries. Of these only code, unless `thoroughly`: it comes back without being read again, since the system keeps a copy.
+void clinux_give_back_memory(bool thoroughly);
 
 /// Whether `bytes` have `part` in them (memmem).
 bool clinux_contains(const void *bytes, size_t count, const void *part, size_t part_count);

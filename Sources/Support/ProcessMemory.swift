@@ -1,0 +1,14 @@
+import CLinux
+
+/// What this process has in memory.
+public enum ProcessMemory {
+  /// Lets blocks of more than 512 KiB, as images need, be mappings of their own, which go back to the system when they are
+  /// freed. Otherwise malloc learns from the first one to keep the room for the next, in each thread. For the start of a
+  /// program.
+  public static func mapLargeBlocks() { clinux_map_blocks_from(512 << 10) }
+
+  /// Gives back what is free, and pages of the program and its libraries that no other process maps. What is needed again
+  /// comes again; what was written stays in memory or goes to swap. Blocks for some milliseconds.
+  /// - Parameter thoroughly: not only what comes back without being read again from disk, which is code.
+  public static func giveBack(thoroughly: Bool) { clinux_give_back_memory(thoroughly) }
+}
