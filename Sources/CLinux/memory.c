@@ -19,14 +19,14 @@ static int give_back_object(struct dl_phdr_info *object, size_t size, void *cont
   for (size_t i = 0; i < object->dlpi_phnum; i++) {
     const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
     if (segment->p_type != PT_LOAD) continue;
-    // Code is never written, so that nothing is lost with its pages.
-    bool is_code = (segment->p_flags & PF_X) && !(segment->p_flags & PF_W);
-    if (!is_code && !thoroughly) continue;
+    // What is never written is lost from nowhere; it stays in the system's cache of files.
+    bool is_written = segment->p_flags & PF_W;
+    if (is_written && !thoroughly) continue;
     uintptr_t start = object->dlpi_addr + segment->p_vaddr;
     uintptr_t end = (start + segment->p_filesz + page - 1) / page * page;
     start = start / page * page;
     // Paged out, what was written stays in memory or goes to swap.
-    madvise((void *)start, end - start, thoroughly ? MADV_PAGEOUT : MADV_DONTNEED);
+    madvise((void *)start, end - start, is_written ? MADV_PAGEOUT : MADV_DONTNEED);
   }
   return 0;
 }

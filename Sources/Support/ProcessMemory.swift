@@ -9,6 +9,6 @@ public enum ProcessMemory {
 
   /// Gives back what is free, and pages of the program and its libraries that no other process maps. What is needed again
   /// comes again; what was written stays in memory or goes to swap. Blocks for some milliseconds.
-  /// - Parameter thoroughly: not only what comes back without being read again from disk, which is code.
+  /// - Parameter thoroughly: not only what comes back without being read again from disk.
   public static func giveBack(thoroughly: Bool) { clinux_give_back_memory(thoroughly) }
 }

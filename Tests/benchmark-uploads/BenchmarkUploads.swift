@@ -97,7 +97,7 @@ struct Bench: Sendable {
 /// Runs `body` and prints its seconds, CPU seconds, and the process's largest resident size in KiB. A file has been uploaded
 /// before, as in a worker that runs.
 func measure(_ url: String, _ concurrency: Int = 4, _ body: (Bench) async throws -> Void) async throws {
-    ProcessMemory.mapLargeBlocks()
+  ProcessMemory.mapLargeBlocks()
   var logger = Logger(label: "benchmark")
   logger.logLevel = .critical
   let http = try HTTPClient(HTTPClient.Configuration(connectionsPerHost: max(8, concurrency), proxies: .none))

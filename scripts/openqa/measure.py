@@ -1,5 +1,6 @@
 """What two workers cost, beside each other (scripts/measure runs it)."""
 import glob
+import math
 import os
 import re
 import select
@@ -66,6 +67,16 @@ class Worker:
         """MB of what smaps_rollup calls by a name."""
         texts = [read(f"/proc/{pid}/smaps_rollup") for pid in self.tree()]
         return sum(int(size) for text in texts for size in re.findall(pattern, text)) / 1024
+
+    def private_memory(self, seconds):
+        """MB that no other process maps, read every two seconds for so long: the median, what 95 of 100 readings do not
+        exceed, and the most."""
+        readings, end = [], time.monotonic() + seconds
+        while not readings or time.monotonic() < end:
+            readings.append(self.memory(r"Private_\w+:\s+(\d+)"))
+            time.sleep(2)
+        readings.sort()
+        return statistics.median(readings), readings[math.ceil(0.95 * len(readings)) - 1], readings[-1]
 
     def usage(self):
         """Of each thread the nanoseconds of CPU time and the context switches."""
@@ -158,6 +169,11 @@ def starts(worker, prepare):
 
 def measure(worker):
     results = {}
+
+    def add_memory(name, readings):
+        for which, value in zip(["", ", 95 of 100", ", most"], readings):
+            results[f"{name}{which}, MB"] = [value]
+
     remembered = os.environ["XDG_CACHE_HOME"]
     results["start → registered, first, ms"] = [
         1000 * t for t in starts(worker, lambda: shutil.rmtree(remembered, ignore_errors=True))]
@@ -165,13 +181,13 @@ def measure(worker):
     worker.start()
     time.sleep(5)
     before = worker.usage()
-    time.sleep(IDLE)
+    memory = worker.private_memory(IDLE)
     used = [
         [after - earlier for after, earlier in zip(usage, before.get(path, (0, 0)))]
         for path, usage in worker.usage().items()]
     results[f"idle CPU over {IDLE:g} s, ms"] = [sum(cpu for cpu, _ in used) / 1e6]
     results["idle context switches"] = [sum(switches for _, switches in used)]
-    results["idle private memory, MB"] = [worker.memory(r"Private_\w+:\s+(\d+)")]
+    add_memory("idle private memory", memory)
     results["of it written (dirty), MB"] = [worker.memory(r"Private_Dirty:\s+(\d+)")]
     results["idle resident memory, MB"] = [worker.memory(r"\nRss:\s+(\d+)")]
     results["threads"] = [worker.threads()]
@@ -179,6 +195,8 @@ def measure(worker):
     if ends := [worker.end_of_job("load") for _ in range(IMAGES)]:
         results["150 images: uploading → done, ms"] = [1000 * end[1] for end in ends]
         results["150 images: files after the exit"] = [end[2] for end in ends]
+    time.sleep(5)
+    add_memory("private memory after jobs", worker.private_memory(IDLE))
     worker.stop()
     return results
 
@@ -190,9 +208,9 @@ finally:
     for worker in workers:
         if worker.process and worker.process.poll() is None:
             worker.stop()
-print(f"{'':34}{'agent':>10}{'reference':>12}{'ratio':>8}   all of the agent's | all of the reference's")
+print(f"{'':42}{'agent':>10}{'reference':>12}{'ratio':>8}   all of the agent's | all of the reference's")
 for name in table[0]:
     agent, reference = (statistics.median(results[name]) for results in table)
     ratio = f"{agent / reference:.2f}" if reference else "-"
     everything = " | ".join(" ".join(f"{value:.1f}" for value in results[name]) for results in table)
-    print(f"{name:34}{agent:10.1f}{reference:12.1f}{ratio:>8}   {everything}")
+    print(f"{name:42}{agent:10.1f}{reference:12.1f}{ratio:>8}   {everything}")

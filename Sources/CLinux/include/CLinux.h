@@ -54,7 +54,8 @@ bool clinux_environment_has(pid_t pid, const char *entry);
 void clinux_map_blocks_from(size_t size);
 
 /// Gives back what this process has in memory and need not have: what is free of malloc's, and pages of the program and its
-/// libraries. Of these only code, unless `thoroughly`: it comes back without being read again, since the system keeps a copy.
+/// libraries that are never written, such as code: they come back without being read again, since the system keeps a copy.
+/// `thoroughly`, also those of data that nobody has written so far.
 void clinux_give_back_memory(bool thoroughly);
 
 /// Whether `bytes` have `part` in them (memmem).
