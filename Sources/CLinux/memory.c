@@ -19,7 +19,7 @@ static int give_back_object(struct dl_phdr_info *object, size_t size, void *cont
   for (size_t i = 0; i < object->dlpi_phnum; i++) {
     const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
     if (segment->p_type != PT_LOAD) continue;
-    // What is never written is lost from nowhere; it stays in the system's cache of files.
+    // Nothing is lost with what is never written: it stays in the file, and in the system's cache of files.
     bool is_written = segment->p_flags & PF_W;
     if (is_written && !thoroughly) continue;
     uintptr_t start = object->dlpi_addr + segment->p_vaddr;

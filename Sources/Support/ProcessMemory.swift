@@ -2,7 +2,7 @@ import CLinux
 
 /// What this process has in memory.
 public enum ProcessMemory {
-  /// Lets blocks of more than 512 KiB, as images need, be mappings of their own, which go back to the system when they are
+  /// Lets blocks of 512 KiB or more, as images need, be mappings of their own, which go back to the system when they are
   /// freed. Otherwise malloc learns from the first one to keep the room for the next, in each thread. For the start of a
   /// program.
   public static func mapLargeBlocks() { clinux_map_blocks_from(512 << 10) }

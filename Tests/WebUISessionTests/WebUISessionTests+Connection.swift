@@ -32,6 +32,13 @@ extension WebUISessionTests {
     }
   }
 
+  @Test("an answer to a status is passed on: something has happened")
+  func answerIsPassedOn() async throws {
+    try await run(.init(answer: { _ in ["type": "info"] })) { session, _, _ in
+      #expect(await session.events.contains(.message(.info)))
+    }
+  }
+
   @Test("the period of the statuses counts from the answer")
   func period() async throws {
     let answered = Guarded<ContinuousClock.Instant?>(nil)
