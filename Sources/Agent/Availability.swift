@@ -86,7 +86,12 @@ actor Availability {
   }
 
   private func lookAtHost(_ condition: inout HostCondition) async {
-    let (settings, pool) = (context.settings, context.pool)
+    let (settings, pool, supervisor) = (context.settings, context.pool, context.supervisor)
+    do {
+      _ = try await pool.lane.run(limit: Availability.limit) { try supervisor.findProgram() }
+    } catch {
+      condition.programProblem = "\(error)"
+    }
     condition.hasAddress = !context.workerHostname.isEmpty
     if settings.hasClass("tap") {
       do {

@@ -87,7 +87,7 @@ package struct Host: Sendable {
         settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane,
         cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http,
         webSockets: webSockets, watcher: watcher, images: images, uploads: uploads, log: log,
-        isotovideo: Isotovideo(settings), supervisor: Supervisor(settings),
+        isotovideo: Isotovideo(settings), supervisor: Supervisor(settings, environment: environment),
         environment: environment, clock: ContinuousClock(),
         startLimit: try settings.lock.map { try StartLimit($0) }, recheck: recheck,
         report: { [number = settings.instance] in
@@ -215,10 +215,24 @@ package struct Host: Sendable {
 }
 
 extension Supervisor {
-  fileprivate init(_ settings: Settings) {
-    self.init()
+  fileprivate init(_ settings: Settings, environment: [String: String]) {
+    self.init(places: Supervisor.places(environment))
     if let slice = settings.cgroupSlice { cgroupParent = ControlGroup.named(slice) }
     orphanLimit = settings.orphanLimit
     markName = SlotContext.poolMark
+  }
+
+  /// Where job-supervisor can be: in the folder that WORKER_AGENT_LIBEXEC names, or where it is installed with this program.
+  fileprivate static func places(_ environment: [String: String]) -> [FilePath] {
+    let folder = environment["WORKER_AGENT_LIBEXEC"] ?? ""
+    return places(for: "worker-agent", folder: folder.isEmpty ? nil : FilePath(folder))
+  }
+}
+
+extension Host {
+  /// Checks that the programs that this one runs jobs with are installed. Blocks.
+  /// - Throws: `ProcessError` that names what is missing.
+  package static func checkInstallation(environment: [String: String]) throws {
+    _ = try Supervisor(places: Supervisor.places(environment)).findProgram()
   }
 }

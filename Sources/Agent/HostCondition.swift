@@ -10,6 +10,8 @@ struct HostCondition: Sendable, Hashable {
   var qemu: Int32?
   /// Why the pool cannot be used, with what to do about it.
   var poolProblem: String?
+  /// Why jobs cannot be started on this host: a program is missing or cannot be executed.
+  var programProblem: String?
   /// Web UIs can be told how to reach this host.
   var hasAddress = true
   /// The D-Bus service that is needed and not there, as it is called in messages.
@@ -46,6 +48,7 @@ struct HostCondition: Sendable, Hashable {
       return Obstacle("A QEMU instance using the current pool directory is still running (PID: \(qemu))", isFatal: true)
     }
     if let poolProblem { return Obstacle("Unable to lock pool directory: \(poolProblem)", isFatal: true) }
+    if let programProblem { return Obstacle("Unable to start jobs: \(programProblem)", isFatal: true) }
     if !hasAddress { return Obstacle("Unable to determine worker address (WORKER_HOSTNAME)", isFatal: true) }
     if let missingService { return Obstacle("D-Bus service '\(missingService)' is not running", isFatal: true) }
     if let load, let criticalLoad, load.isCritical(above: criticalLoad) {

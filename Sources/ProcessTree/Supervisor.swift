@@ -6,8 +6,8 @@ public import SystemPackage
 /// How supervisors are started: programs that each are the parent of one tree of processes, outlive this one, and can be
 /// found again.
 public struct Supervisor: Sendable {
-  /// The file of job-supervisor.
-  public var program: FilePath
+  /// Where job-supervisor can be: the first of these files that exists is used.
+  public var places: [FilePath]
   /// Of the programs that are started.
   public var niceness = 0
   /// The control group (version 2) below which each tree gets its own, if it can be made; nil: none.
@@ -18,18 +18,36 @@ public struct Supervisor: Sendable {
   /// up a value.
   public var markName = "SUPERVISED_TREE"
 
-  /// Supervisors by `program`, with trees in groups below this process's own.
-  public init(program: FilePath = Supervisor.installed, cgroupParent: FilePath? = ControlGroup.own) {
-    (self.program, self.cgroupParent) = (program, cgroupParent)
+  /// Creates supervisors with trees in groups below this process's own.
+  public init(places: [FilePath] = [Supervisor.besideProgram], cgroupParent: FilePath? = ControlGroup.own) {
+    (self.places, self.cgroupParent) = (places, cgroupParent)
   }
 
-  /// job-supervisor beside the running program or, if it is not there, where packages install it.
-  public static let installed: FilePath = {
-    let own = (Files.linkTarget("/proc/self/exe") ?? "/").removingLastComponent()
-    let folders = [own, own.removingLastComponent().appending("libexec"), "/usr/libexec", "/usr/lib"]
-    let places = folders.map { $0.appending("job-supervisor") }
-    return places.first(where: Files.exists) ?? places[0]
-  }()
+  private static let fileName = "job-supervisor"
+  private static let ownFolder = (CurrentProcess.program ?? "/").removingLastComponent()
+
+  /// job-supervisor in the folder of the running program.
+  public static let besideProgram = ownFolder.appending(fileName)
+
+  /// Returns where job-supervisor can be installed with a program of this name: in the folder `libexec/NAME` of the same
+  /// prefix, or beside the program; in `folder` alone if there is one.
+  public static func places(for name: String, folder: FilePath?) -> [FilePath] {
+    if let folder { return [folder.appending(fileName)] }
+    let libexec = ownFolder.removingLastComponent().appending("libexec").appending(name)
+    return [libexec.appending(fileName), besideProgram]
+  }
+
+  /// Finds job-supervisor. Blocks.
+  /// - Throws: ``ProcessError`` that names the places if it is missing, or the file if it cannot be executed.
+  public func findProgram() throws(ProcessError) -> FilePath {
+    guard let file = places.first(where: Files.exists) else {
+      throw ProcessError("job-supervisor is missing, looked for \(places.map(\.string).joined(separator: " and "))")
+    }
+    guard file.withPlatformString({ access($0, X_OK) }) == 0 else {
+      throw ProcessError("\(file) cannot be executed: \(Errno(rawValue: Glibc.errno))")
+    }
+    return file
+  }
 
   /// Starts a program below a new supervisor.
   /// - Parameters:
@@ -46,12 +64,13 @@ public struct Supervisor: Sendable {
     let place = ["--folder", folder.string, "--output", output.string, "--mark", mark]
     let group = cgroupParent.map { ["--cgroup", $0.string] } ?? []
     let rest = ["--niceness", "\(niceness)", "--orphan-limit", "\(orphanLimit / .seconds(1))"]
-    let start = Command(
-      program.string,
+    var start = Command(
+      "",
       arguments: place + group + rest + (lock == nil ? [] : ["--lock"]) + ["--", command.file] + command.arguments,
       environment: environment, workingDirectory: command.workingDirectory)
     do {
       let lane = try IOLane(name: "supervisor")
+      start.executable = try await lane.run { try findProgram() }.string
       if let cgroupParent { try await lane.run { ControlGroup.removeAbandoned(below: cgroupParent) } }
       let answer = try await Program.output(
         of: start, input: lock?.descriptor, limit: .seconds(30), acceptsFailure: true)

@@ -55,11 +55,13 @@ struct Demo: AsyncParsableCommand {
 
   /// Names what the test would miss.
   private func checkPrograms() throws {
+    let environment = ProcessInfo.processInfo.environment
+    try Agent.Host.checkInstallation(environment: environment)
     let places = isotovideo.map { [$0] } ?? Demo.usualPlaces
     guard places.contains(where: FileManager.default.isReadableFile) else {
       throw DemoError("there is no \(places[0]): install os-autoinst, or name it with --isotovideo")
     }
-    let path = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+    let path = (environment["PATH"] ?? "").split(separator: ":")
     guard path.contains(where: { FileManager.default.isExecutableFile(atPath: "\($0)/qemu-system-x86_64") }) else {
       throw DemoError("there is no qemu-system-x86_64 in PATH: install qemu-system-x86")
     }

@@ -130,6 +130,27 @@ struct AvailabilityTests {
     #expect(!Files.exists(pidFile))
   }
 
+  // MARK: Programs
+
+  @Test("without job-supervisor, or with one that cannot be executed, the slot is broken until it is installed")
+  func supervisor() async throws {
+    let folder = try TemporaryFolder()
+    let file = folder.path.appending("job-supervisor")
+    let missing = try await Workbench(libexec: folder.path, recheck: Self.soon)
+    try await isBroken(missing, reason: "Unable to start jobs: job-supervisor is missing, looked for \(file)") {
+      try Files.symbolicLink(file, to: FilePath(try Workbench.program("job-supervisor")))
+    }
+    #expect(missing.log.lines.contains { $0.contains("Unable to start jobs: job-supervisor is missing") })
+    try Files.replace(file, with: [], permissions: .init(rawValue: 0o644))
+    let unusable = try await Workbench(libexec: folder.path, recheck: Self.soon)
+    try await isBroken(
+      unusable, reason: "Unable to start jobs: \(file) cannot be executed: Permission denied"
+    ) {
+      try Files.remove(file)
+      try Files.symbolicLink(file, to: FilePath(try Workbench.program("job-supervisor")))
+    }
+  }
+
   // MARK: The virtual switch
 
   @Test(

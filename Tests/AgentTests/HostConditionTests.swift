@@ -20,6 +20,9 @@ struct HostConditionTests {
         "A QEMU instance using the current pool directory is still running (PID: 42)", isFatal: true)
     ) { $0.qemu = 42 },
     Example(obstacle: Obstacle("Unable to lock pool directory: full", isFatal: true)) { $0.poolProblem = "full" },
+    Example(obstacle: Obstacle("Unable to start jobs: no supervisor", isFatal: true)) {
+      $0.programProblem = "no supervisor"
+    },
     Example(obstacle: Obstacle("Unable to determine worker address (WORKER_HOSTNAME)", isFatal: true)) {
       $0.hasAddress = false
     },

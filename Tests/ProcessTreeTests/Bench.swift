@@ -27,7 +27,7 @@ final class Bench: Sendable {
   /// In the environment of everything that is started here.
   var mark: String { "TREE=\(path)" }
   /// The program that makes trees.
-  static let treeMaker = Supervisor.installed.removingLastComponent().appending("tree-maker")
+  static let treeMaker = Supervisor.besideProgram.removingLastComponent().appending("tree-maker")
 
   func command(_ executable: String, _ arguments: [String]) -> Command {
     Command(
@@ -49,7 +49,7 @@ final class Bench: Sendable {
 
   /// A supervisor that this process has no client for: as another user, or for a test that speaks to it by itself.
   func startRaw(user: String? = nil, options: [String] = [], _ arguments: String...) async throws -> Conversation {
-    let program = Supervisor.installed.string
+    let program = Supervisor.besideProgram.string
     let start = ["--folder", folder.string, "--output", output.string] + options + ["--"] + arguments
     let other = user.map { ["--reuid", $0, "--regid", $0, "--clear-groups", program] }
     if user != nil { try chown() }

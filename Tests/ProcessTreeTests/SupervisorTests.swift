@@ -64,7 +64,9 @@ struct SupervisorTests {
     }
     await fails(bench.supervisor, output: "/nowhere/output", folder: bench.folder, naming: "the output file")
     await fails(bench.supervisor, output: bench.output, folder: "/nowhere/folder", naming: "/nowhere/folder")
-    await fails(Supervisor(program: "/nowhere/s"), output: bench.output, folder: bench.folder, naming: "/nowhere/s")
+    await fails(
+      Supervisor(places: ["/nowhere/s", "/nowhere/t"]), output: bench.output, folder: bench.folder,
+      naming: "/nowhere/s and /nowhere/t")
   }
 
   @Test("dies by a signal at once")
