@@ -42,16 +42,20 @@ let package = Package(
     .executable(name: "job-supervisor", targets: ["job-supervisor"]),
   ],
   dependencies: [
+    // This is a program, so its direct dependencies are pinned here: two builds of one commit are alike. Package.resolved
+    // would pin the transitive ones, too, but by commit ids, which local copies of the packages do not share, so it is not
+    // committed and the transitive ones float within what the direct ones allow.
+    //
     // Flags: completions and help for free.
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     // The embedded web UI and the servers that tests talk to.
-    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
     // Signals as a sequence.
-    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
     // Helper programs.
-    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2", traits: []),
   ],
   // The floors of ARCHITECTURE.md, lowest first: a target depends on lower floors only. `scripts/check-imports` holds
   // the sources to the same table.
