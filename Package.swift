@@ -9,8 +9,19 @@ let swiftSettings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// C that handles what comes from outside checks its buffers: the stack always, calls of libc where it is optimised.
+let cSettings: [CSetting] = [
+  .unsafeFlags(["-fstack-protector-strong"]),
+  .unsafeFlags(["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"], .when(configuration: .release)),
+]
+
+// Programs are position-independent by default; all that the dynamic linker fills in is read-only after the start.
+let hardened: [LinkerSetting] = [
+  .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now"])
+]
+
 // A program in C without Swift's start-up code and shared libraries.
-let cProgram: [LinkerSetting] = [.unsafeFlags(["-nostartfiles", "-static-stdlib"])]
+let cProgram: [LinkerSetting] = hardened + [.unsafeFlags(["-nostartfiles", "-static-stdlib"])]
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -68,11 +79,11 @@ let package = Package(
     // Compresses better than zlib in less time; libpng can do with zlib only.
     .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
     .target(
-      name: "CPNGOptimizer", dependencies: ["CDeflate", "CPNG"],
+      name: "CPNGOptimizer", dependencies: ["CDeflate", "CPNG"], cSettings: cSettings,
       linkerSettings: [.linkedLibrary("png"), .linkedLibrary("deflate"), .linkedLibrary("m")]),
-    .target(name: "CLinux"),
+    .target(name: "CLinux", cSettings: cSettings),
     // The parent of a job's processes: a program of its own, so that it outlives the agent.
-    .executableTarget(name: "job-supervisor", linkerSettings: cProgram),
+    .executableTarget(name: "job-supervisor", cSettings: cSettings, linkerSettings: cProgram),
 
     // Floor 1: generic. Support is its ground; the others know only Support.
     library("Support", ["CCrypto", "CLinux", systemPackage]),
@@ -126,7 +137,8 @@ let package = Package(
       ],
       // The demo has its test distribution and its guest in itself, so that the program is one file.
       resources: [.embedInCode("DemoFiles")],
-      swiftSettings: swiftSettings
+      swiftSettings: swiftSettings,
+      linkerSettings: hardened
     ),
 
     // What tests share.

@@ -1,5 +1,5 @@
 /// Which worker-agent this is.
 package enum Version {
   /// Of the program: what `--version` prints and servers see as `User-Agent`.
-  package static let current = "0.3.0"
+  package static let current = "0.4.0"
 }
