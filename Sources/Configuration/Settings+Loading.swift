@@ -28,6 +28,7 @@ extension Settings {
     for name in (reader.values["WORKER_CLASS"]?.text ?? "").split(separator: ",") {
       reader.lay(workers["class:\(name.trimmed)"], fillsIn: true)
     }
+    reader.warnOfSimilarKeys(others: WebUI.keys)
     // These two reach jobs from the environment as well.
     for (key, name) in [
       (Key.logDirectory, "OPENQA_WORKER_LOG_DIR"), (.terminatesAfterJobs, "OPENQA_WORKER_TERMINATE_AFTER_JOBS_DONE"),

@@ -122,6 +122,17 @@ struct SettingsReader {
     return known + unknown.map { Settings.Item(key: $0.key, value: $0.value.text, origins: $0.value.origins) }
   }
 
+  /// Warns of each unknown key that looks like a known one.
+  /// - Parameter others: keys that mean something in other sections.
+  mutating func warnOfSimilarKeys(others: [String]) {
+    let known = Settings.Key.allCases.filter(\.isInFile).map(\.rawValue) + others
+    for (key, value) in values.sorted(by: { $0.key < $1.key }) {
+      guard let similar = SimilarKey.find(for: key, among: known) else { continue }
+      let origins = value.origins.map(\.description).joined(separator: ", ")
+      warnings.append("\(origins): \(key): did you mean \(similar)? As it is, it is only a setting of jobs")
+    }
+  }
+
   /// Says what is wrong with a key's value.
   mutating func warn(_ key: Settings.Key, _ value: Value, _ problem: String) {
     let origins = value.origins.map(\.description).joined(separator: ", ")

@@ -128,4 +128,32 @@ struct FilesTests {
     #expect(shown.contains("workers.ini:3 [global]: BYTES: what is not UTF-8"))
     #expect(shown.contains("workers.ini.d/1.ini is left out") && shown.contains("client.conf is left out"))
   }
+
+  @Test("a file with secrets that every user can read is warned of, others are not")
+  func exposedSecrets() throws {
+    let folder = try TemporaryFolder()
+    func write(_ name: String, _ text: String, _ permissions: CModeT) throws {
+      let permissions = FilePermissions(rawValue: permissions)
+      try Files.replace(folder.path.appending(name), with: Array(text.utf8), permissions: permissions)
+    }
+    func warnings() throws -> [String] {
+      try Settings(options: CommandLineOptions(), environment: ["OPENQA_CONFIG": folder.path.string]).warnings
+    }
+    let workers = folder.path.appending("workers.ini")
+    let clients = folder.path.appending("client.conf")
+    let secret = "[global]\nHOST = w\nX_PASSWORD = a\nMY_SECRET = b\n"
+    try write("workers.ini", secret, 0o640)
+    try write("client.conf", "[w]\nkey = k\nsecret = s\n", 0o600)
+    #expect(try warnings().isEmpty)
+    try write("workers.ini", secret, 0o644)
+    try write("client.conf", "[w]\nkey = k\nsecret = s\n", 0o604)
+    func warning(_ path: FilePath, _ keys: String) -> String {
+      "\(path) has secrets (\(keys)) and every user of this host can read it: let the group of the worker's user own it, "
+        + "and run chmod 640 \(path)"
+    }
+    #expect(try warnings() == [warning(clients, "secret"), warning(workers, "MY_SECRET, X_PASSWORD")])
+    try write("client.conf", "[other]\nkey = k\nsecret = s\n", 0o604)
+    try write("workers.ini", "[global]\nHOST = w\nX_PASSWORD =\nWORKER_CLASS = x\n", 0o644)
+    #expect(try warnings().isEmpty)
+  }
 }

@@ -162,6 +162,24 @@ struct SettingsTests {
     #expect(settings.jobSettings["RETRY_DELAY"] == "0.5")
   }
 
+  @Test(
+    "an unknown key that looks like a known one is warned of, and goes to jobs all the same",
+    arguments: [
+      ("WORKER_CLAS", "WORKER_CLASS"), ("workerclass", "WORKER_CLASS"), ("WROKER_CLAS", "WORKER_CLASS"),
+      ("CACHE_DIRECTORY", "CACHEDIRECTORY"), ("HOTS", "HOST"), ("LOG_LEVLE", "LOG_LEVEL"),
+      ("SHAREDIRECTORY", "SHARE_DIRECTORY"), ("RETRIS", "RETRIES"), ("RETRY", nil), ("TEST", nil), ("ISOTOVIDEO", nil),
+      ("WORKER_ID", nil), ("QEMUPORT", nil), ("IPMI_BACKEND_MC_RESET", nil), ("LOG", nil), ("", nil),
+      (String(repeating: "WORKER_CLASS", count: 10), nil),
+    ])
+  func similarKeys(key: String, similar: String?) throws {
+    let settings = try Fixture("[global]\nX = 1\n[3]\n\(key) = x\n").settings()
+    let place = "/etc/openqa/workers.ini:4 [3]: \(key.uppercased())"
+    let warnings = settings.warnings.filter { $0.contains("did you mean") }
+    let expected = similar.map { "\(place): did you mean \($0)? As it is, it is only a setting of jobs" }
+    #expect(warnings == [expected].compactMap { $0 })
+    if !key.isEmpty { #expect(settings.jobSettings[key.uppercased()] == "x") }
+  }
+
   @Test("what the environment says wins over the files; jobs see two of it")
   func environment() throws {
     let workers = "[global]\nRETRIES = 7\nLOG_DIR = /l\nTERMINATE_AFTER_JOBS_DONE = 1\n[class:x]\nLOG_DIR = /no\n"
