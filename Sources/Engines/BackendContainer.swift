@@ -9,8 +9,10 @@ import SystemPackage
 /// same paths inside as outside, since settings and links in the pool name them.
 struct BackendContainer {
   let folders: Isotovideo.Folders
-  /// What the backend gets on the host.
+  /// The environment of podman on the host.
   let environment: [String: String]
+  /// The variables of the backend in the container.
+  let inside: [String: String]
 
   /// Runs with the repository, the branch and the pool as arguments. `exec` lets the backend have the signals.
   private static let script = """
@@ -37,9 +39,7 @@ struct BackendContainer {
     arguments += ["--replace", "--name=openqa-\(variables["WORKER_INSTANCE"] ?? "0")"]
     if Files.exists("/dev/kvm") { arguments.append("--device=/dev/kvm") }
     for folder in mounted { arguments.append("--volume=\(folder):\(folder)") }
-    for name in ["OPENQA_HOSTNAME", "OPENQA_SHAREDIR", "TMPDIR", "PERL5OPT"] {
-      if let value = environment[name] { arguments.append("--env=\(name)=\(value)") }
-    }
+    for (name, value) in inside.sorted(by: { $0.key < $1.key }) { arguments.append("--env=\(name)=\(value)") }
     arguments += ["--workdir=\(folders.pool)", image, "/bin/sh", "-c", BackendContainer.script, "isotovideo"]
     arguments += [repository, variables["OS_AUTOINST_GIT_BRANCH"] ?? "", folders.pool.string]
     var environment = environment

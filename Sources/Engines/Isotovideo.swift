@@ -48,7 +48,8 @@ package struct Isotovideo: Sendable, Hashable {
       return Command("/bin/sh", arguments: ["-c", line], environment: environment, workingDirectory: folders.pool)
     }
     if variables["OS_AUTOINST_GIT_REPO"] != nil || variables["OS_AUTOINST_CONTAINER_IMAGE"] != nil {
-      return BackendContainer(folders: folders, environment: environment).command(for: variables)
+      let own = Isotovideo.jobEnvironment(for: variables, folders: folders)
+      return BackendContainer(folders: folders, environment: environment, inside: own).command(for: variables)
     }
     guard Files.status(of: path)?.kind == .file else {
       throw SetupFailure(
@@ -57,16 +58,23 @@ package struct Isotovideo: Sendable, Hashable {
     return Command("perl", arguments: [path.string, "-d"], environment: environment, workingDirectory: folders.pool)
   }
 
-  /// What a backend gets of the agent's environment, and what is its job's in it.
+  /// Returns the environment of a backend: the agent's own, and what the job and Mojolicious need (protocol §5).
   package static func environment(
     for variables: JobVariables, folders: Folders, base: [String: String]
   ) -> [String: String] {
-    var environment = base
-    environment["OPENQA_HOSTNAME"] = variables["OPENQA_HOSTNAME"]
-    environment["OPENQA_SHAREDIR"] = folders.share.string
-    environment["TMPDIR"] = folders.pool.appending("tmp").string
-    environment["MOJO_MAX_MESSAGE_SIZE"] = nil
-    environment["PERL5OPT"] = ""
+    base.merging(jobEnvironment(for: variables, folders: folders)) { $1 }
+  }
+
+  /// The variables that every backend gets, in a container as well.
+  static func jobEnvironment(for variables: JobVariables, folders: Folders) -> [String: String] {
+    var environment = [
+      "OPENQA_SHAREDIR": folders.share.string, "TMPDIR": folders.pool.appending("tmp").string, "PERL5OPT": "",
+      // Calls of mmapi and lockapi wait in the web UI for other jobs: Mojolicious would cut them off after 40 s.
+      "MOJO_INACTIVITY_TIMEOUT": "300", "MOJO_CONNECT_TIMEOUT": "300", "MOJO_REACTOR": "Mojo::Reactor::Poll",
+      // Set and empty it is no limit; unset it is 16 MiB, too little for uploads from the system under test.
+      "MOJO_MAX_MESSAGE_SIZE": "",
+    ]
+    for name in ["OPENQA_HOSTNAME", "QEMUPORT", "VNC"] { environment[name] = variables[name] }
     return environment
   }
 }

@@ -56,15 +56,17 @@ struct IsotovideoTests {
       "iso.pl",
       #"""
       print join("|", @ARGV, map { $ENV{$_} // "-" }
-        qw(OPENQA_HOSTNAME OPENQA_SHAREDIR TMPDIR MOJO_MAX_MESSAGE_SIZE PERL5OPT KEEP))
+        qw(OPENQA_HOSTNAME OPENQA_SHAREDIR TMPDIR MOJO_MAX_MESSAGE_SIZE MOJO_INACTIVITY_TIMEOUT MOJO_CONNECT_TIMEOUT
+          MOJO_REACTOR QEMUPORT VNC PERL5OPT KEEP))
       """#,
       mode: 0o644)
     let command = try isotovideo(program).command(
       for: try variables([:]), folders: folders,
-      environment: environment.merging(["MOJO_MAX_MESSAGE_SIZE": "5"]) { $1 })
+      environment: environment.merging(["MOJO_MAX_MESSAGE_SIZE": "5", "QEMUPORT": "1"]) { $1 })
     #expect(command.workingDirectory == path("pool/1"))
     let result = try await run(command)
-    #expect(result.output == "-d|w:80|\(path("share"))|\(path("pool/1/tmp"))|-||1")
+    let mojo = "|300|300|Mojo::Reactor::Poll"
+    #expect(result.output == "-d|w:80|\(path("share"))|\(path("pool/1/tmp"))|\(mojo)|20012|91||1")
   }
 
   @Test("a program that is not there is named, unless it is not needed")
@@ -120,6 +122,7 @@ struct IsotovideoTests {
       "--rm", "--network=host", "--volume=\(path("pool/1")):\(path("pool/1"))",
       "--volume=\(path("share")):\(path("share"))",
       "--volume=\(path("cache")):\(path("cache"))", "--env=OPENQA_HOSTNAME=w:80", "--env=TMPDIR=\(path("pool/1/tmp"))",
+      "--env=MOJO_INACTIVITY_TIMEOUT=300", "--env=MOJO_MAX_MESSAGE_SIZE=", "--env=QEMUPORT=20012",
       "--workdir=\(path("pool/1"))", "image:1", "https://git/os autoinst.git", "fix", "--name=openqa-1",
     ] {
       #expect(lines.contains("<\(argument)>"), "\(argument)")
