@@ -207,6 +207,13 @@ package struct Host: Sendable {
     }
   }
 
+  /// Notes on the records of running jobs that this process hands over as it was asked to.
+  package func noteHandover() async {
+    await withTaskGroup(of: Void.self) { group in
+      for slot in slots { group.addTask { await slot.noteAskedEnd() } }
+    }
+  }
+
   /// Returns when all that was logged so far is written, or after a second for each log.
   package func flush() async {
     for log in logs { await log.flush() }

@@ -12,6 +12,7 @@ actor JobJournal {
   private let pool: Pool
   private let logger: Logger
   private var isUnwritable = false
+  private var isRemoved = false
 
   init(_ record: JobRecord, pool: Pool, logger: Logger) {
     self.record = record
@@ -22,11 +23,15 @@ actor JobJournal {
   /// Changes the record, and returns when the change is on disk.
   ///
   /// A disk that takes no more costs the job no more than its going on after an end of the process: it is logged once.
-  func update(_ change: @Sendable (inout JobRecord) -> Void) async {
+  ///
+  /// The record of a job that is over stays away.
+  /// - Parameter limit: the longest time to wait for the disk.
+  func update(limit: Duration = .seconds(60), _ change: @Sendable (inout JobRecord) -> Void) async {
+    guard !isRemoved else { return }
     change(&record)
     let (record, file) = (record, JobJournal.file(in: pool))
     do {
-      try await pool.lane.run {
+      try await pool.lane.run(limit: limit) {
         try Files.replace(file, with: record.text, permissions: [.ownerReadWrite])
       }
     } catch {
@@ -39,6 +44,7 @@ actor JobJournal {
 
   /// The job is over.
   func remove() async {
+    isRemoved = true
     let file = JobJournal.file(in: pool)
     do { try await pool.lane.run { try Files.remove(file) } } catch {
       logger.error("The record of an ended job cannot be removed: \(error)")

@@ -43,6 +43,8 @@ struct JobRecord: Sendable, Hashable {
   var result: String?
   /// Who looks on.
   var audience = Audience()
+  /// The processes that have begun or resumed the job, the last one at the end.
+  var holders: [JobHolder] = []
   /// How much of each log live viewers have got.
   var liveOffsets: [LiveStatus.Log: Int64] = [:]
 
@@ -56,6 +58,27 @@ struct JobRecord: Sendable, Hashable {
 }
 
 extension JobRecord {
+  /// Returns the record with the process that runs with the job from now on.
+  func taken(by pid: Int64) -> JobRecord {
+    var record = self
+    record.holders = JobHolder.add(JobHolder(pid: pid), to: holders)
+    return record
+  }
+
+  /// Notes what has become of the process that runs with the job.
+  mutating func note(_ fate: JobHolder.Fate) {
+    guard let last = holders.indices.last else { return }
+    holders[last].fate = fate
+  }
+
+  /// Gives the job up if too many processes have died with it: what they died of may be in the job. An end that has been
+  /// decided stays if all of the report but the telling has been done.
+  mutating func giveUpIfDeadly(delivered: String) {
+    let deaths = JobHolder.deaths(holders)
+    guard deaths >= JobHolder.maximumDeaths, !finished.contains(delivered) else { return }
+    reason = .workerDied(times: deaths)
+  }
+
   /// A record that cannot be used.
   struct Unusable: Error, CustomStringConvertible {
     var description: String
@@ -99,6 +122,7 @@ extension JobRecord {
     }
     if let text = json["skip_reason"]?.string { skipReason = SkipReason(text, try stopReason("skip_stop")) }
     result = json["result"]?.string
+    holders = (json["holders"]?.array ?? []).compactMap { JobHolder(record: $0) }
     if let live = json["live"] {
       audience.viewers = live["viewers"]?.integer.flatMap { Int(exactly: $0) }.map { max(0, $0) } ?? 0
       audience.hasDeveloper = live["developer"] == true
@@ -122,6 +146,7 @@ extension JobRecord {
     json["skip_reason"] = skipReason.map { .string($0.text) }
     json["skip_stop"] = skipReason?.stop?.record
     json["result"] = result.map { .string($0) }
+    if !holders.isEmpty { json["holders"] = .array(holders.map(\.record)) }
     if audience != Audience() || !liveOffsets.isEmpty {
       json["live"] = [
         "viewers": .integer(Int64(audience.viewers)), "developer": .bool(audience.hasDeveloper),
@@ -144,6 +169,7 @@ extension StopReason {
       json["text"] = .string(failure.message)
     case .apiFailure(let text): json["text"] = text.map { .string($0) }
     case .workerBroken(let text): json["text"] = .string(text)
+    case .workerDied(let times): json["times"] = .integer(Int64(times))
     case .other(let text): json = ["other": .string(text)]
     case .done, .died, .cancelled, .obsoleted, .aborted, .quit: break
     }
@@ -170,6 +196,7 @@ extension StopReason {
     case "abort": self = .aborted
     case "quit": self = .quit
     case "worker broken": self = .workerBroken(text ?? "")
+    case "worker died": self = .workerDied(times: json["times"]?.integer.flatMap { Int(exactly: $0) } ?? 0)
     default: return nil
     }
   }

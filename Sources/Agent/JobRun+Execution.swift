@@ -70,6 +70,20 @@ extension JobRun {
     if case .ended(let end) = backend.processes { note(await end.clear()) }
   }
 
+  /// Ends the backend of a job that is given up.
+  func end(_ backend: Backend, _ job: JobInfo, _ journal: JobJournal) async {
+    let tree = await tree(backend.processes)
+    let reason = await decide(journal)
+    slot.logger.info("Stopping job \(job.id) from \(webUI.address): \(reason.name)")
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await tellUploading(job.id) }
+      if let tree { await end(tree, backend.commandServer, reason) }
+    }
+    if Task.isCancelled { return }
+    await tree?.release()
+    if case .ended(let end) = backend.processes { note(await end.clear()) }
+  }
+
   /// The backend's processes; nil if they cannot be started or have all ended.
   private func tree(_ processes: Backend.Processes) async -> SupervisedTree? {
     switch processes {

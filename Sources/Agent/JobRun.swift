@@ -61,7 +61,12 @@ struct JobRun: Sendable {
     defer { place?.leave() }
     let past = await journal.record
     let isTold = past.finished.contains(Step.told)
-    if let reason = past.skipReason {
+    let isDeadly = JobHolder.deaths(past.holders.dropLast()) >= JobHolder.maximumDeaths
+    if isDeadly, isTold || past.skipReason != nil {
+      // Even this has killed the worker: nothing but the record is left to take away.
+      slot.logger.error("Leaving job \(past.grabbed.id) as it is: the worker died over and over while finishing it")
+      await drop(past)
+    } else if let reason = past.skipReason {
       if !isTold { await skip(past.grabbed, because: reason) }
     } else if !isTold || past.reason != nil {
       // What is told may still have to be cleaned up.
@@ -79,12 +84,17 @@ struct JobRun: Sendable {
 
   private func run(_ past: JobRecord, _ found: Supervisor.Finding, _ journal: JobJournal) async {
     async let _ = recordAudience(journal, known: past.audience)
+    async let _ = recordSurvival(journal)
     if past.phase == .settingUp, await !accept(past, journal) { return await drop(past) }
     slot.log.begin(job: past.grabbed.id, webUI: "\(webUI.address)", pool: slot.pool)
     if past.phase != .settingUp { slot.logger.notice("Going on with job \(past.grabbed.id) from \(webUI.address)") }
     if let reason = past.reason { stop.open(with: reason) }
     let (job, backend) = await prepare(past, found, journal)
-    if let backend {
+    if let backend, case .workerDied = past.reason {
+      // What the others died of may be in the results: nothing of them is read.
+      await end(backend, job, journal)
+      if !Task.isCancelled { await report(job, nil, nil, journal) }
+    } else if let backend {
       let uploader = makeUploader(job, backend.commandServer)
       let view = await makeLiveView(job, backend.commandServer, journal)
       await withTaskGroup(of: Void.self) { group in
@@ -112,6 +122,12 @@ struct JobRun: Sendable {
     if !slot.settings.keepsPool {
       do { try await slot.pool.clean() } catch { slot.logger.error("The pool cannot be cleaned: \(error)") }
     }
+  }
+
+  /// Notes when this process has lasted long enough with the job for its death not to be blamed on the job.
+  private func recordSurvival(_ journal: JobJournal) async {
+    do { try await slot.clock.sleep(for: JobHolder.probation) } catch { return }
+    await journal.update { $0.note(.lasted) }
   }
 
   /// Tells the web UI that the job is taken. Whether it was told.

@@ -1,5 +1,6 @@
 import Configuration
 import Engines
+import Glibc
 import Live
 import Logging
 import OpenQAProtocol
@@ -136,8 +137,10 @@ package actor Slot {
   ) async {
     let stop = Latch<StopReason>()
     stopJob = stop
-    let journal = JobJournal(record, pool: context.pool, logger: logger)
+    let journal = JobJournal(record.taken(by: Int64(getpid())), pool: context.pool, logger: logger)
     self.journal = journal
+    // A job that kills its agent may do so as soon as it is touched.
+    if !record.holders.isEmpty { await journal.update { _ in } }
     let audience = Observed(record.audience)
     self.audience = audience
     let run = JobRun(
@@ -177,6 +180,9 @@ package actor Slot {
   /// Lets the slot run `body` when it comes to it: whether it does tells whether the slot goes on.
   nonisolated func submit(_ body: @escaping @Sendable () -> Void) { outbox.yield(.errand(body)) }
 
+  /// Notes on the job's record that this process ends as it was asked to, or hands over: the job is not blamed for that.
+  func noteAskedEnd() async { await journal?.update(limit: .seconds(2)) { $0.note(.asked) } }
+
   private var condition: SlotCondition {
     SlotCondition(
       isRegistered: tried.count == sessions.count, poolHolder: poolHolder, phase: state.phase,
@@ -214,8 +220,12 @@ package actor Slot {
     case .errand(let body):
       body()
       return []
-    case .command(.stop): return [.stop]
-    case .command(.kill): return [.kill]
+    case .command(.stop):
+      await noteAskedEnd()
+      return [.stop]
+    case .command(.kill):
+      await noteAskedEnd()
+      return [.kill]
     case .command(.finish): return [.finish]
     case .availabilityDue: return state.phase == .idle ? [.availability(await availability.obstacle())] : []
     case .recheckDue:
@@ -275,7 +285,11 @@ package actor Slot {
   /// Goes on with the job that an earlier process of this slot has left.
   private func takeBack() async -> PastJob? {
     let names = context.settings.webUIs.map(\.address.entry)
-    guard await availability.hasAgentLock, let past = await PastJob.find(in: context, webUIs: names) else { return nil }
+    guard await availability.hasAgentLock, var past = await PastJob.find(in: context, webUIs: names) else { return nil }
+    past.record.giveUpIfDeadly(delivered: JobRun.Step.delivered)
+    if case .workerDied(let times) = past.record.reason {
+      logger.error("Giving job \(past.record.grabbed.id) up: \(times) workers died within a minute of taking it")
+    }
     await availability.adopt(past.lock)
     let job = past.record.prepared ?? past.record.grabbed
     state = SlotState(

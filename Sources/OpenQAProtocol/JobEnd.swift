@@ -59,6 +59,9 @@ package struct JobEnd: Sendable, Hashable {
     case .workerBroken(let error):
       result = "incomplete"
       reason = "worker broken: \(error)"
+    case .workerDied(let times):
+      result = "incomplete"
+      reason = "worker died \(times) times while running this job"
     case .aborted, .other:
       result = "incomplete"
       reason = JobEnd.refined(stop.name, by: evidence)

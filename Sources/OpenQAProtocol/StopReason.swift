@@ -16,6 +16,8 @@ package enum StopReason: Sendable, Hashable {
   case quit
   /// This host cannot run jobs.
   case workerBroken(String)
+  /// So many processes of the worker died with the job, one after the other.
+  case workerDied(times: Int)
   /// Any other reason, in its own words.
   case other(String)
 
@@ -38,6 +40,7 @@ package enum StopReason: Sendable, Hashable {
     case .aborted: "abort"
     case .quit: "quit"
     case .workerBroken: "worker broken"
+    case .workerDied: "worker died"
     case .other(let text): text
     }
   }
@@ -46,6 +49,8 @@ package enum StopReason: Sendable, Hashable {
   package var uploadsLogs: Bool {
     switch self {
     case .quit, .aborted, .apiFailure: false
+    // The logs are worth one more try.
+    case .workerDied(let times): times <= 3
     default: true
     }
   }

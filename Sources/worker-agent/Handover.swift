@@ -16,6 +16,7 @@ struct Handover {
     guard let program else { return }
     output.write(LogRecord(.info, "Handing over to \(program)"))
     await notifier?.send(.reloading)
+    await host.noteHandover()
     await host.flush()
     let error = CurrentProcess.replace(with: program, arguments: CommandLine.arguments)
     output.write(LogRecord(.error, "Cannot hand over to \(program): \(error); going on without"))

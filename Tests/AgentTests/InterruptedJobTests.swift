@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import LocalWebUI
 import OpenQAProtocol
 import ProcessTree
@@ -38,6 +39,22 @@ struct InterruptedJobTests {
 
     mutating func restart() throws { agent = try AgentProcess(bench, log: log) }
 
+    /// Changes the job's record while no agent runs.
+    func edit(_ change: (inout JSON) -> Void) throws {
+      let file = state.appending("job.json")
+      var record = try JSON(parsing: try #require(try Files.read(file)))
+      change(&record)
+      try Files.replace(file, with: record.bytes)
+    }
+
+    /// Kills the agent together with the job's backend, so that nothing is left of it.
+    mutating func killAll() async throws {
+      Glibc.kill(try await supervisor(), SIGKILL)
+      try await kill()
+      _ = await Leftovers.end(mark: "WORKER_AGENT_POOL=\(bench.pool)")
+      for name in ["socket", "state"] { try Files.remove(state.appending(name)) }
+    }
+
     var story: String {
       get throws { String(decoding: try Files.read(log) ?? [], as: UTF8.self) }
     }
@@ -76,6 +93,99 @@ struct InterruptedJobTests {
     try await scene.finish()
     #expect(Files.exists(scene.state.appending("job.json.unusable")))
     #expect(try scene.story.contains("belongs to no job"))
+  }
+
+  @Test("a job that kills its agents is given up after the third, and the slot goes on")
+  func deadlyJob() async throws {
+    var scene = try await Scene()
+    for _ in 1..<3 {
+      try await scene.kill()
+      let events = scene.bench.web.events
+      try scene.restart()
+      for await event in events { if case .connected = event { break } }
+    }
+    try await scene.kill()
+    try scene.restart()
+    let end = try await scene.bench.end(of: scene.job)
+    #expect(end.result == "incomplete" && end.reason == "worker died 3 times while running this job")
+    #expect(end.files.contains("autoinst-log.txt"), "\(end.files)")
+    try await scene.finish()
+    #expect(!Files.exists(scene.state.appending("job.json")))
+  }
+
+  /// What a record says, and what becomes of the job.
+  struct Deaths: Sendable {
+    var fates: [String]
+    var more: [String: JSON] = [:]
+    var reason: String?
+    var hasLogs = true
+  }
+
+  @Test(
+    "how a job ends that earlier agents have died with",
+    arguments: [
+      Deaths(fates: ["early", "early"]), Deaths(fates: ["early", "early", "early", "lasted"]),
+      Deaths(fates: ["early", "early", "early", "asked", "early"]),
+      Deaths(fates: ["early", "early", "early"], reason: "worker died 3 times while running this job"),
+      // In set-up: there is no backend.
+      Deaths(
+        fates: ["early", "early", "early"], more: ["prepared": .null],
+        reason: "worker died 3 times while running this job"),
+      // While it reported that: not even logs are read any more.
+      Deaths(
+        fates: ["early", "early", "early", "early"], reason: "worker died 4 times while running this job",
+        hasLogs: false),
+    ])
+  func deaths(_ deaths: Deaths) async throws {
+    var scene = try await Scene()
+    try await deaths.more.isEmpty ? scene.kill() : scene.killAll()
+    try scene.edit { record in
+      record["holders"] = .array(deaths.fates.map { ["pid": 1, "fate": .string($0)] })
+      for (key, value) in deaths.more { record[key] = value == .null ? Optional<JSON>.none : value }
+    }
+    try scene.restart()
+    if deaths.reason == nil {
+      for await event in scene.bench.web.events { if case .connected = event { break } }
+      await scene.bench.web.send(.cancel, for: scene.job)
+    }
+    let end = try await scene.bench.end(of: scene.job)
+    #expect(end.result == (deaths.reason == nil ? "user_cancelled" : "incomplete"))
+    let story = try scene.story
+    #expect(end.reason == deaths.reason, "\(story)")
+    #expect(end.files.contains("autoinst-log.txt") == deaths.hasLogs, "\(end.files)")
+    try await scene.finish()
+    #expect(!Files.exists(scene.state.appending("job.json")))
+  }
+
+  @Test("agents that died after the job's end was told: its record goes, and the slot is free")
+  func deathsAfterEnd() async throws {
+    var scene = try await Scene()
+    try await scene.killAll()
+    await scene.bench.web.abandon(scene.job)
+    try scene.edit { record in
+      record["holders"] = .array((0..<3).map { _ in ["pid": 1, "fate": "early"] })
+      record["reason"] = ["name": "done"]
+      record["finished"] = ["delivered", "told"]
+    }
+    try scene.restart()
+    try await scene.finish()
+    #expect(!Files.exists(scene.state.appending("job.json")))
+    #expect(try scene.story.contains("Leaving job \(scene.job) as it is"))
+  }
+
+  @Test("a stop and a handover are no deaths")
+  func askedEnds() async throws {
+    let scene = try await Scene()
+    let pid = scene.agent.pid
+    for _ in 1...4 {
+      let events = scene.bench.web.events
+      scene.agent.send(SIGUSR2)
+      for await event in events { if case .connected = event { break } }
+    }
+    #expect(scene.agent.pid == pid)
+    await scene.bench.web.send(.cancel, for: scene.job)
+    #expect(try await scene.bench.end(of: scene.job).result == "user_cancelled")
+    try await scene.finish()
   }
 
   @Test("the supervisor is killed")
@@ -143,10 +253,7 @@ struct InterruptedJobTests {
   func limits() async throws {
     var scene = try await Scene(InterruptedJobTests.forever, ["MAX_JOB_TIME": "600"])
     try await scene.kill()
-    let file = scene.state.appending("job.json")
-    var record = try JSON(parsing: try #require(try Files.read(file)))
-    record["started_at"] = .number("\(Boot.time - 3600)")
-    try Files.replace(file, with: record.bytes)
+    try scene.edit { $0["started_at"] = .number("\(Boot.time - 3600)") }
     try scene.restart()
     // At once, not ten minutes after the restart.
     #expect(try await scene.bench.end(of: scene.job).result == "timeout_exceeded")

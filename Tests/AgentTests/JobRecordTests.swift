@@ -19,7 +19,7 @@ struct JobRecordTests {
     arguments: [
       nil, .done, .died, .timedOut(.setup), .timedOut(.execution), .setupFailure(SetupFailure(.cache, "full")),
       .apiFailure(nil), .apiFailure("503"), .cancelled, .obsoleted, .aborted, .quit, .workerBroken("no"),
-      .other("done"),
+      .workerDied(times: 3), .other("done"),
     ] as [StopReason?])
   func roundTrip(reason: StopReason?) throws {
     let record = try JobRecordTests.record {
@@ -30,12 +30,46 @@ struct JobRecordTests {
       $0.skipReason = SkipReason("for a reason", reason)
       $0.finished = ["duplicated", "uploaded /pool/a b"]
       ($0.audience.viewers, $0.audience.hasDeveloper) = (3, true)
+      $0.holders = [JobHolder(pid: 1, fate: .asked), JobHolder(pid: 2, fate: .lasted), JobHolder(pid: 3)]
       $0.liveOffsets = [.autoinst: 12, .userTerminal: 1 << 40]
     }
     #expect(try JobRecord(parsing: record.text, bootID: "boot") == record)
     #expect(record.phase == (reason == nil ? .executing : .reporting))
     let fresh = try JobRecordTests.record()
     #expect(try JobRecord(parsing: fresh.text, bootID: "boot") == fresh && fresh.phase == .settingUp)
+  }
+
+  @Test(
+    "a job is given up after three early deaths in a row; who lasted or was asked to end breaks the row",
+    arguments: [
+      ("", 0), ("e", 1), ("ee", 2), ("eee", 3), ("eeee", 4), ("leee", 3), ("eeel", 0), ("eela", 0), ("elee", 2),
+      ("eeae", 1), ("eeeeeeeeeeee", 8),
+    ])
+  func deaths(fates: String, count: Int) throws {
+    let fate: [Character: JobHolder.Fate] = ["e": .early, "l": .lasted, "a": .asked]
+    var record = try JobRecordTests.record()
+    for (pid, name) in fates.enumerated() {
+      record = record.taken(by: Int64(pid))
+      record.note(fate[name] ?? .early)
+    }
+    #expect(JobHolder.deaths(record.holders) == count)
+    var delivered = record
+    delivered.finished = ["delivered"]
+    delivered.giveUpIfDeadly(delivered: "delivered")
+    #expect(delivered.reason == nil)
+    record.reason = .done
+    record.giveUpIfDeadly(delivered: "delivered")
+    #expect(record.reason == (count < 3 ? .done : .workerDied(times: count)))
+  }
+
+  @Test("holders that make no sense do not count against the job")
+  func oddHolders() throws {
+    var json = try JSON(parsing: try JobRecordTests.record().text)
+    json["holders"] = [1, "x", ["fate": "early"], ["pid": 1], ["pid": 2, "fate": "new"], ["pid": 3, "fate": "early"]]
+    let record = try JobRecord(parsing: json.bytes, bootID: "boot")
+    #expect(record.holders.map(\.fate) == [.lasted, .lasted, .early])
+    json["holders"] = 7
+    #expect(try JobRecord(parsing: json.bytes, bootID: "boot").holders.isEmpty)
   }
 
   static let unusableTexts: [(text: String, problem: String)] = [
