@@ -27,7 +27,8 @@ struct JobEndTests {
       reason: "done: terminated with corrupted state file: No space left on device"),
     Case(
       stop: .workerDied(times: 3),
-      evidence: .init(baseState: .known(component: "tests", message: "a", result: "failed")), result: "incomplete", reason: "worker died 3 times while running this job"),
+      evidence: .init(baseState: .known(component: "tests", message: "a", result: "failed")), result: "incomplete",
+      reason: "worker died 3 times while running this job"),
     Case(stop: .died, result: "incomplete", reason: "died: terminated prematurely, see log output for details"),
     Case(
       stop: .died,
