@@ -30,6 +30,7 @@ extension JobRun {
       let end = JobEnd(reason, evidence: evidence)
       (reason, evidence.uploadFailure) = await deliver(
         job, uploader, reason, lastWords: lastWords(end, reason), journal)
+      evidence.warning = await uploader?.warning
       let isRefused = if case .apiFailure = reason { reason != record.reason } else { false }
       if isRefused || evidence.uploadFailure != nil, !Task.isCancelled {
         let end = JobEnd(reason, evidence: evidence)

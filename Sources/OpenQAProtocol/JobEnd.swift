@@ -15,6 +15,8 @@ package struct JobEnd: Sendable, Hashable {
     package var log: String
     /// Why results could not be uploaded for good: `Unable to upload images: …`.
     package var uploadFailure: String?
+    /// What the web UI does not show of the results, though everything else has arrived.
+    package var warning: String?
 
     package init(baseState: BaseState = .missing, log: String = "", uploadFailure: String? = nil) {
       self.baseState = baseState
@@ -29,7 +31,7 @@ package struct JobEnd: Sendable, Hashable {
     case .done:
       if case .known(_, _, let result) = evidence.baseState { self.result = result }
       reason = JobEnd.refined("done", by: evidence)
-      if reason == "done" { reason = evidence.uploadFailure.map { "api failure: \($0)" } }
+      if reason == "done" { reason = evidence.uploadFailure.map { "api failure: \($0)" } ?? evidence.warning }
     case .died:
       result = "incomplete"
       reason = JobEnd.refined("died", by: evidence)

@@ -248,12 +248,17 @@ public enum Files {
     }
   }
 
-  /// The digest of the plain file at `path`, raw.
-  /// - Throws: ``FileError``.
-  public static func digest(_ digest: Digest, of path: FilePath) throws(FileError) -> [UInt8] {
+  /// The digest of the regular file at `path`, raw.
+  /// - Parameter limit: the most bytes that are read; a larger file throws `EFBIG`.
+  /// - Throws: ``FileError``; `EINVAL` for anything but a regular file: a device could have no end.
+  public static func digest(_ digest: Digest, of path: FilePath, limit: Int64 = .max) throws(FileError) -> [UInt8] {
     do {
       let handle = try FileDescriptor.open(path, .readOnly, options: [.nonBlocking, .closeOnExec])
       return try handle.closeAfter {
+        var raw = stat()
+        guard fstat(handle.rawValue, &raw) == 0 else { throw Errno(rawValue: Glibc.errno) }
+        guard Status(raw).kind == .file else { throw Errno.invalidArgument }
+        guard raw.st_size <= limit else { throw Errno.fileTooLarge }
         var hasher = Digest.Hasher(digest)
         while true {
           let piece = try [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in

@@ -7,9 +7,11 @@ import SystemPackage
 struct CollectedResults: Sendable {
   var pauseReason: String?
   /// Entries of test_order to send; nil where nothing was collected.
-  var testOrder: [JSON]?
+  var testOrder: [TestOrderEntry]?
   /// JSON text of each module to send.
   var modules: [String: [UInt8]] = [:]
+  /// What is left of each of them without its details, for a web UI that refuses it.
+  var withoutDetails: [String: [UInt8]] = [:]
   /// The modules that need not be read again once the web UI has taken these results.
   var finished: Set<String> = []
   /// The last module that goes with these results; nil if none does.
@@ -29,11 +31,13 @@ struct ResultReader {
   private let folder: FilePath
   private let logger: Logger
   /// The order of modules as last read, and what tells whether the file has changed.
-  private var order: [JSON] = []
+  private var order: [TestOrderEntry] = []
   private var orderStatus: Files.Status?
   private let names: ScreenshotNames
   /// Screenshots that have not arrived and never will: results are not to point at them.
   private var withheld: Set<String> = []
+  /// What has been warned of.
+  private var warnings: Set<String> = []
 
   init(pool: FilePath, names: ScreenshotNames, logger: Logger) {
     folder = pool.appending("testresults")
@@ -58,21 +62,22 @@ struct ResultReader {
       }
       return results
     }
-    let names = order.map { $0["name"]?.scalar ?? "" }
+    let names = order.map(\.name)
     let current = status?.currentTest.flatMap { names.firstIndex(of: $0) }
     let isPaused = results.pauseReason != nil
     let end = isFinal ? names.count : current.map { isPaused ? $0 + 1 : $0 } ?? 0
 
-    var extraEntries: [JSON] = []
+    var extraEntries: [TestOrderEntry] = []
     for (index, name) in names.prefix(end).enumerated() where isFinal || !delivered.contains(name) {
       guard let module = readModule(name) else { break }
       let isRunning = !isFinal && index == current
       add(module, name, isRunning: isRunning, to: &results)
-      for extra in module.extraTests {
-        guard let extraName = extra["name"]?.scalar, let extraModule = readModule(extraName) else { continue }
-        add(extraModule, extraName, isRunning: false, to: &results)
+      let extras = entries(module.extraTests, of: "the extra results of \(name)")
+      for extra in extras {
+        guard let extraModule = readModule(extra.name) else { continue }
+        add(extraModule, extra.name, isRunning: false, to: &results)
       }
-      extraEntries += module.extraTests
+      extraEntries += extras
       if !isRunning { results.finished.insert(name) }
       results.upTo = name
     }
@@ -94,11 +99,21 @@ struct ResultReader {
 
   private var orderPath: FilePath { folder.appending("test_order.json") }
 
-  private func add(_ module: ModuleResult, _ name: String, isRunning: Bool, to results: inout CollectedResults) {
+  private mutating func add(
+    _ module: ModuleResult, _ name: String, isRunning: Bool, to results: inout CollectedResults
+  ) {
+    for problem in module.problems { warn("result-\(name).json: \(problem); left out") }
     for screenshot in module.screenshots {
       if let checksum = checksum(of: screenshot) { results.images[checksum] = screenshot }
     }
-    for file in module.files where isPlainName(file) { results.files.insert(file) }
+    for file in module.files where isPlainName(file) {
+      if Files.status(of: folder.appending(file))?.kind == .file {
+        results.files.insert(file)
+      } else {
+        warn("\(file) is named by the result of \(name), but is no regular file; it is not uploaded")
+      }
+    }
+    results.withoutDetails[name] = module.withoutDetails
     results.modules[name] = module.text(isRunning: isRunning, withholding: withheld) { names.known($0) }
   }
 
@@ -111,7 +126,7 @@ struct ResultReader {
         logger.warning("\(path): not a list of modules; it is read again when it changes")
         return false
       }
-      order = entries
+      order = self.entries(entries, of: "\(path)")
       orderStatus = status
       return true
     } catch {
@@ -120,34 +135,48 @@ struct ResultReader {
     }
   }
 
+  /// The entries that can be used of a list.
+  private mutating func entries(_ list: [JSON], of place: String) -> [TestOrderEntry] {
+    list.compactMap { json in
+      let entry = TestOrderEntry(json)
+      if entry == nil { warn("\(place): an entry without a usable name is skipped: \(json.text.prefix(80))") }
+      return entry
+    }
+  }
+
+  /// Warns of a problem once, however often it is met.
+  private mutating func warn(_ problem: String) {
+    if warnings.insert(problem).inserted { logger.warning("\(problem)") }
+  }
+
   /// A module's result; nil if it is not there yet.
-  private func readModule(_ name: String) -> ModuleResult? {
+  private mutating func readModule(_ name: String) -> ModuleResult? {
     guard isPlainName(name) else { return nil }
     let path = folder.appending("result-\(name).json")
     do {
       guard let content = try Files.read(path) else { return nil }
       return try ModuleResult(parsing: content)
     } catch let error as JSONError {
-      logger.warning("\(path): \(error); taken as {}")
+      warn("\(path): \(error); taken as {}")
     } catch {
-      logger.warning("\(error); taken as {}")
+      warn("\(error); taken as {}")
     }
     return .empty
   }
 
-  private func checksum(of name: String) -> String? {
+  private mutating func checksum(of name: String) -> String? {
     guard isPlainName(name) else { return nil }
     do { return try names.sum(of: name) } catch {
-      logger.warning("screenshot \(name) is named by a result, but cannot be read: \(error)")
+      warn("screenshot \(name) is named by a result, but cannot be read: \(error)")
       return nil
     }
   }
 
   /// Whether a name that a result refers to stays in the folder of results.
-  private func isPlainName(_ name: String) -> Bool {
+  private mutating func isPlainName(_ name: String) -> Bool {
     let isPlain =
       !name.isEmpty && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 } && name != "." && name != ".."
-    if !isPlain { logger.warning("a result refers to '\(name)', which is no file name") }
+    if !isPlain { warn("a result refers to '\(name)', which is no file name") }
     return isPlain
   }
 }

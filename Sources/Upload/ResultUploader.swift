@@ -41,6 +41,9 @@ package actor ResultUploader {
   private var images: [String: String] = [:]
   private var files: Set<String> = []
   private var known = JobStatus.Answer(.null)
+  private var lastAnswer = JobStatus.Answer(.null)
+  private var lastRefusal: StatusRefusal?
+  private var refused = RefusedResults()
 
   /// - Parameter lane: the pool's.
   package init(
@@ -97,10 +100,11 @@ package actor ResultUploader {
 
   private func tell(_ status: AutoinstStatus?, isFinal: Bool) async throws -> JobStatus.Answer {
     let (reader, delivered) = (reader, delivered)
-    let results = try await lane.run {
+    var results = try await lane.run {
       try reader.withLock { try $0.collect(status: status, delivered: delivered, isFinal: isFinal) }
     }
-    let answer = try await post(results)
+    refused.withhold(from: &results)
+    let answer = try await tell(results)
     self.delivered.formUnion(results.finished)
     images.merge(results.images) { $1 }
     files.formUnion(results.files)
@@ -120,14 +124,15 @@ package actor ResultUploader {
     let (reader, missing) = (reader, Set(images.values))
     guard !missing.isEmpty else { return }
     do {
-      let results = try await lane.run {
+      var results = try await lane.run {
         try reader.withLock { reader in
           reader.withhold(missing)
           defer { reader.withhold([]) }
           return try reader.collect(status: status, delivered: [], isFinal: true)
         }
       }
-      _ = try await post(results, tries: 1)
+      refused.withhold(from: &results)
+      _ = try await tell(results, tries: 1)
     } catch {
       logger.warning("The web UI shows images that it has not got: \(error)")
     }
@@ -147,11 +152,59 @@ package actor ResultUploader {
     return nil
   }
 
+  /// What the web UI does not show of the results, since it refuses it; nil if it takes everything.
+  package var warning: String? { refused.warning }
+
+  /// Tells results. A web UI refuses a status with the same answer for a job that it has given up and for results that it
+  /// cannot take: if it takes a status without results, the results are at fault, and are told in parts.
+  private func tell(_ results: CollectedResults, tries: Int? = nil) async throws -> JobStatus.Answer {
+    do { return try await post(results, tries: tries) } catch let refusal as StatusRefusal {
+      var bare = results
+      (bare.testOrder, bare.modules) = (nil, [:])
+      do { _ = try await post(bare, tries: tries) } catch let refusal as StatusRefusal {
+        throw UploadError(.status, refusal.description)
+      }
+      lastRefusal = refusal
+      return try await tellInParts(results, tries: tries)
+    }
+  }
+
+  /// Finds the entries and modules that the web UI refuses, by halves, and tells all others.
+  private func tellInParts(_ results: CollectedResults, tries: Int?) async throws -> JobStatus.Answer {
+    func isTaken(_ change: (inout CollectedResults) -> Void) async throws -> Bool {
+      var part = results
+      (part.testOrder, part.modules) = ([], [:])
+      change(&part)
+      do { _ = try await post(part, tries: tries) } catch let refusal as StatusRefusal {
+        lastRefusal = refusal
+        return false
+      }
+      return true
+    }
+    let entries = try await Halving.find(in: results.testOrder ?? []) { half in
+      try await isTaken { $0.testOrder = half }
+    }
+    refused.note(entries: entries, lastRefusal)
+    // A web UI without an entry for a module would ask for the module again and again.
+    let unknown = Set(entries.map(\.name))
+    let names = results.modules.keys.filter { !unknown.contains($0) }.sorted()
+    let modules = try await Halving.find(in: names) { half in
+      try await isTaken { $0.modules = results.modules.filter { half.contains($0.key) } }
+    }
+    for name in modules { refused.note(module: name, content: results.modules[name] ?? [], lastRefusal) }
+    for name in modules {
+      // Without its details a module still shows how it ended.
+      _ = try await isTaken { $0.modules[name] = results.withoutDetails[name] }
+    }
+    if let warning = refused.warning { logger.warning("\(warning)") }
+    return lastAnswer
+  }
+
   private func post(_ results: CollectedResults, tries: Int? = nil) async throws -> JobStatus.Answer {
     var status = JobStatus.Results(
       workerID: subject.workerID, commandServerURL: subject.commandServerURL, workerHostname: subject.workerHostname)
     status.pauseReason = results.pauseReason
-    status.testOrder = results.testOrder
+    status.testOrder = results.testOrder?.map(\.json)
     status.modules = results.modules
     var call = WebUIClient.Call(.post, "jobs/\(subject.job)/status")
     call.body = .bytes(JobStatus.results(status).body, contentType: "application/json")
@@ -162,8 +215,10 @@ package actor ResultUploader {
       known.knownImages = answer.knownImages ?? known.knownImages
       knownImages.insert(answer.knownImages ?? [])
       known.knownFiles = answer.knownFiles ?? known.knownFiles
+      lastAnswer = answer
       return answer
     } catch let error as WebUIError {
+      if let refusal = StatusRefusal(error) { throw refusal }
       throw UploadError(.status, error.description)
     }
   }
@@ -206,16 +261,20 @@ package actor ResultUploader {
   ) {
     guard let (md5, name) = waiting.popFirst() else { return }
     let (client, job, screenshots, folder) = (client, subject.job, screenshots, pool.appending("testresults"))
-    let (lane, tally) = (lane, tally)
+    let (lane, tally, logger) = (lane, tally, logger)
     group.addTask {
       do {
         if let md5 {
           try await screenshots.bring(.init(name: name, md5: md5), again: again.contains(md5))
         } else {
           let path = folder.appending(name)
-          let size = try await lane.run { Files.status(of: path)?.size }
+          // What was there when its result was read can be gone by now.
+          guard let status = try await lane.run({ Files.status(of: path) }), status.kind == .file else {
+            logger.warning("\(name) is gone before it was uploaded")
+            return (md5, name, nil)
+          }
           try await client.send(Artefact(.detail, name: name, path: path).call(job: job))
-          tally.note(bytes: size ?? 0)
+          tally.note(bytes: status.size)
         }
         return (md5, name, nil)
       } catch let error as WebUIError {

@@ -4,6 +4,9 @@ import SystemPackage
 /// What web UIs call a job's screenshots: by the MD5 sum of each file as isotovideo wrote it (protocol §6), taken once.
 final class ScreenshotNames: Sendable {
   private let folder: FilePath
+  /// The largest file that is taken for a screenshot, in bytes.
+  private static let maximumSize: Int64 = 256 << 20
+
   private let sums = Guarded<[String: String]>([:])
 
   /// - Parameter folder: the pool's folder of results.
@@ -13,7 +16,8 @@ final class ScreenshotNames: Sendable {
   /// - Throws: `FileError`.
   func sum(of name: String) throws(FileError) -> String {
     if let known = known(name) { return known }
-    return note(name, try Files.digest(.md5, of: folder.appending(name)).hexadecimal)
+    let digest = try Files.digest(.md5, of: folder.appending(name), limit: ScreenshotNames.maximumSize)
+    return note(name, digest.hexadecimal)
   }
 
   /// The sum, if it was taken.

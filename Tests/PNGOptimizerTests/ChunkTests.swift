@@ -1,4 +1,5 @@
 import PNGOptimizer
+import TestSupport
 import Testing
 
 @Suite("Chunks", .timeLimit(.minutes(2)))

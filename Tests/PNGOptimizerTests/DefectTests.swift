@@ -1,4 +1,5 @@
 import PNGOptimizer
+import TestSupport
 import Testing
 
 @Suite("Bad images", .timeLimit(.minutes(5)))

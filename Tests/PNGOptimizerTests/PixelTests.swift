@@ -1,4 +1,5 @@
 import PNGOptimizer
+import TestSupport
 import Testing
 
 @Suite("Pixels stay as they are", .timeLimit(.minutes(5)))

@@ -1,5 +1,6 @@
 import CPNGReference
 import Glibc
+import TestSupport
 
 /// An image that a test makes up.
 struct SampleImage {
@@ -94,21 +95,4 @@ struct Pixels: Equatable {
   func looksLike(_ other: Pixels?) -> Bool {
     width == other?.width && height == other?.height && samples == other?.samples
   }
-}
-
-/// SplitMix64: the same numbers in each run.
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-
-  init(_ seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-
-  mutating func byte() -> UInt8 { UInt8(truncatingIfNeeded: next() >> 24) }
 }

@@ -8,14 +8,17 @@ import SystemPackage
 import TestSupport
 import Testing
 import Transport
-import Upload
 import WebUIClient
+
+@testable import Upload
 
 /// A web UI that takes statuses and files of job 1 and answers as told.
 final class TakingWebUI: Sendable {
   let statuses = Guarded<[JSON]>([])
   /// `kind name` of each file, in order.
   let files = Guarded<[String]>([])
+  /// Says why a status is refused; nil if it is taken.
+  let refusal = Guarded<@Sendable (JSON) -> String?>({ _ in nil })
   let statusAnswer = Guarded<ServerResponse>(.json(["result": 1, "known_images": [], "known_files": []]))
   /// The content of each image, by its name.
   let images = Guarded<[String: [UInt8]]>([:])
@@ -27,7 +30,9 @@ final class TakingWebUI: Sendable {
   @Sendable func respond(_ request: ServerRequest) async throws -> ServerResponse {
     if request.path.hasSuffix("/status") {
       let body = try JSON(parsing: try await request.body.collect(upTo: 1 << 20))
-      statuses.withLock { $0.append(body["status"] ?? .null) }
+      let status = body["status"] ?? .null
+      statuses.withLock { $0.append(status) }
+      if let text = refusal.withLock({ $0(status) }) { return .json(["error": .string(text)], status: 400) }
       return statusAnswer.withLock { $0 }
     }
     var reader = try MultipartReader(request)
@@ -88,6 +93,24 @@ struct UploadBench: Sendable {
     try write(
       "testresults/result-\(name).json",
       #"{"result":"ok","details":[{"screenshot":"\#(name)-1.png"},{"text":"\#(name)-2.txt"}]}"#)
+  }
+
+  /// The number of details of each module in statuses that were taken, the last one of each module.
+  func taken() -> [String: Int] {
+    let refusal = web.refusal.withLock { $0 }
+    var counts: [String: Int] = [:]
+    for status in statuses where refusal(status) == nil {
+      for (name, module) in status["result"]?.object ?? [:] { counts[name] = module["details"]?.array?.count }
+    }
+    counts["odd"] = nil
+    return counts
+  }
+
+  /// The names of modules in a list of statuses that were taken.
+  func taken(_ list: String) -> Set<String> {
+    let refusal = web.refusal.withLock { $0 }
+    return Set(
+      statuses.filter { refusal($0) == nil }.flatMap { $0[list]?.array ?? [] }.compactMap { $0["name"]?.string })
   }
 
   var statuses: [JSON] { web.statuses.withLock { $0 } }
@@ -273,7 +296,120 @@ struct ResultUploaderTests {
       await #expect(throws: UploadError(.status, "400 response: job is dead")) {
         try await bench.uploader.pass(isFinal: false)
       }
+      #expect(bench.statuses.count == 2, "the second one has no results, which could be at fault")
     }
+  }
+
+  @Test("results that a web UI refuses are withheld, all others are told, and the job goes on")
+  func refusedResults() async throws {
+    try await UploadBench.run { bench in
+      let names = ["a", "b", "c", "d", "e", "f"]
+      try bench.setModules(names + ["odd"])
+      for name in names { try bench.finish(name) }
+      bench.web.refusal.withLock {
+        $0 = { status in
+          if status["test_order"]?.array?.contains(where: { $0["name"] == "odd" }) == true { return "odd order" }
+          let details = ["b", "e"].compactMap {
+            status["result"]?[$0]?["details"]?.array?.first?["screenshot"]?["name"]
+          }
+          return details.isEmpty ? nil : "Can't use \(details[0].text)"
+        }
+      }
+      try bench.setStatus("odd")
+      try await bench.uploader.pass(isFinal: false)
+      #expect(bench.taken() == ["a": 2, "b": 0, "c": 2, "d": 2, "e": 0, "f": 2])
+      #expect(bench.taken("test_order") == Set(names))
+      let warning = await bench.uploader.warning
+      #expect(
+        warning == "results of b, e, odd are withheld, since the web UI refuses them: "
+          + #"400 response: Can't use "e-1.png""#)
+      // What is known to be refused is not tried again.
+      var count = bench.statuses.count
+      try await bench.uploader.pass(isFinal: false)
+      #expect(bench.statuses.count == count + 1)
+      try await bench.uploader.pass(isFinal: true)
+      #expect(bench.statuses.count == count + 2)
+      #expect(bench.statuses.last?["result"]?.object?.keys.sorted() == names)
+      // Other content can be taken.
+      count = bench.statuses.count
+      try bench.write("testresults/result-b.json", #"{"result":"ok","details":[{"text":"b-2.txt"}]}"#)
+      try await bench.uploader.pass(isFinal: true)
+      #expect(bench.statuses.count == count + 1)
+      #expect(bench.statuses.last?["result"]?["b"]?["details"]?.array?.count == 1)
+    }
+  }
+
+  @Test("a web UI that is unavailable while results are tried in parts gets them all later")
+  func unavailableWhileHalving() async throws {
+    try await UploadBench.run { bench in
+      try bench.setModules(["a", "b"])
+      try bench.finish("a")
+      try bench.setStatus("b")
+      bench.web.refusal.withLock { $0 = { $0["result"] == nil ? nil : "no" } }
+      bench.web.statusAnswer.withLock { $0 = .json(["error": "busy"], status: 503) }
+      await #expect(throws: UploadError(.status, "503 response: busy")) { try await bench.uploader.tell() }
+      bench.web.refusal.withLock { $0 = { _ in nil } }
+      bench.web.statusAnswer.withLock { $0 = .json(["result": 1]) }
+      try await bench.uploader.tell()
+      #expect(bench.statuses.last?["result"]?["a"]?["details"]?.array?.count == 2)
+      #expect(await bench.uploader.warning == nil)
+    }
+  }
+
+  @Test("entries without a usable name are skipped, and nothing behind them")
+  func oddEntries() async throws {
+    try await UploadBench.run { bench in
+      try bench.write(
+        "testresults/test_order.json",
+        #"""
+        [{"category":"x"}, {"name":""}, {"name":"a/b"}, {"name":"../a"}, {"name":null}, {"name":true}, {"name":[]}, 5, "a",
+         {"name":"a"}, {"name":7,"category":null,"script":{},"flags":[]}, {"name":"b","category":"c","script":"s","flags":{}}]
+        """#)
+      for name in ["a", "7", "b"] { try bench.finish(name) }
+      try await bench.uploader.pass(isFinal: true)
+      #expect(
+        bench.statuses.last?["test_order"] == [
+          ["name": "a", "category": "", "script": ""], ["name": "7", "category": "", "script": "", "flags": [:]],
+          ["name": "b", "category": "c", "script": "s", "flags": [:]],
+        ])
+      #expect(bench.statuses.last?["result"]?.object?.keys.sorted() == ["7", "a", "b"])
+    }
+  }
+
+  @Test("texts, sounds and screenshots that are missing or no regular files are left out, and no failure")
+  func missingFiles() async throws {
+    try await UploadBench.run { bench in
+      try bench.setModules(["a", "b"])
+      try bench.finish("b")
+      try bench.write(
+        "testresults/result-a.json",
+        #"""
+        {"result":"ok","details":[{"text":"gone.txt"},{"audio":"folder"},{"text":"fifo"},{"text":"device"},
+         {"screenshot":"gone.png"},{"screenshot":"folder"},{"screenshot":"fifo"},{"screenshot":"device"},{"screenshot":5}]}
+        """#)
+      let results = bench.pool.appending("testresults")
+      try Files.makeDirectory(results.appending("folder"))
+      #expect(results.appending("fifo").withPlatformString { mkfifo($0, 0o644) } == 0)
+      try Files.symbolicLink(results.appending("device"), to: "/dev/zero")
+      try await bench.uploader.pass(isFinal: true)
+      #expect(bench.files == ["detail b-2.txt", "image b-1.png", "thumb b-1.png"])
+      let details = try #require(bench.statuses.last?["result"]?["a"]?["details"]?.array)
+      #expect(details.count == 9 && details.compactMap { $0["screenshot"] } == [JSON](repeating: nil, count: 5))
+      #expect(bench.statuses.last?["result"]?["b"]?["details"]?.array?.first?["screenshot"]?["name"] == "b-1.png")
+    }
+  }
+
+  @Test("halves find what is refused, with few questions", arguments: 0..<20)
+  func halving(seed: UInt64) async {
+    var generator = SeededGenerator(seed)
+    let items = Array(0..<Int.random(in: 0...200, using: &generator))
+    let bad = Set(items.shuffled(using: &generator).prefix(Int.random(in: 0...5, using: &generator)))
+    var questions = 0
+    let found = await Halving.find(in: items) { half in
+      questions += 1
+      return bad.isDisjoint(with: half)
+    }
+    #expect(found == bad.sorted() && questions <= 1 + 2 * bad.count * 8, "seed \(seed)")
   }
 
   @Test("a backend without tests")
