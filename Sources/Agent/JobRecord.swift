@@ -109,7 +109,7 @@ extension JobRecord {
     self.workerID = workerID
     grabbed = try job(json["grabbed"] ?? .null)
     if let prepared = json["prepared"] { self.prepared = try job(prepared) }
-    startedAt = json["started_at"]?.scalar.flatMap { Double($0) }
+    startedAt = json["started_at"]?.scalar.flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil }
     func stopReason(_ key: String) throws(Unusable) -> StopReason? {
       guard let reason = json[key] else { return nil }
       if let known = StopReason(record: reason) { return known }
@@ -124,10 +124,10 @@ extension JobRecord {
     result = json["result"]?.string
     holders = (json["holders"]?.array ?? []).compactMap { JobHolder(record: $0) }
     if let live = json["live"] {
-      audience.viewers = live["viewers"]?.integer.flatMap { Int(exactly: $0) }.map { max(0, $0) } ?? 0
+      audience.viewers = live["viewers"]?.integer.flatMap { Audience.possibleViewers.contains($0) ? Int($0) : nil } ?? 0
       audience.hasDeveloper = live["developer"] == true
       for log in LiveStatus.Log.allCases {
-        liveOffsets[log] = live["offsets"]?[log.rawValue]?.integer.flatMap { $0 > 0 ? $0 : nil }
+        liveOffsets[log] = live["offsets"]?[log.rawValue]?.integer.flatMap { (1...(1 << 60)).contains($0) ? $0 : nil }
       }
     }
   }

@@ -117,7 +117,7 @@ extension JobRun {
   /// What is left of a limit that has run since the backend was started, by whichever process.
   private func remainingTime(_ limit: Duration, _ journal: JobJournal) async -> Duration {
     let now = Boot.time
-    return max(.zero, limit - .seconds(now - (await journal.record.startedAt ?? now)))
+    return max(.zero, limit - Duration(boundedSeconds: now - (await journal.record.startedAt ?? now)))
   }
 
   private func watch(_ tree: SupervisedTree) async {

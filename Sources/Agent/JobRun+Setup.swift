@@ -112,14 +112,15 @@ struct JobLimits: Sendable, Hashable {
   var setup: Duration
   var execution: Duration
 
-  /// MAX_SETUP_TIME and MAX_JOB_TIME × TIMEOUT_SCALE of a job, where the worker's settings come first.
+  /// MAX_SETUP_TIME and MAX_JOB_TIME × TIMEOUT_SCALE of a job, where the worker's settings come first. What is not positive
+  /// counts as not set; what is too large is the longest time there is.
   init(_ job: JobInfo, settings: Settings) {
     func seconds(_ name: String, _ default: Double) -> Double {
       let text = settings.jobSettings[name]?.scalar ?? job.setting(name)
-      guard let value = text.flatMap({ Double($0.trimmed) }), value > 0, value.isFinite else { return `default` }
+      guard let value = text?.leadingNumber, value > 0 else { return `default` }
       return value
     }
-    setup = .seconds(seconds("MAX_SETUP_TIME", 3600))
-    execution = .seconds(seconds("MAX_JOB_TIME", 7200) * seconds("TIMEOUT_SCALE", 1))
+    setup = Duration(boundedSeconds: seconds("MAX_SETUP_TIME", 3600))
+    execution = Duration(boundedSeconds: seconds("MAX_JOB_TIME", 7200) * seconds("TIMEOUT_SCALE", 1))
   }
 }

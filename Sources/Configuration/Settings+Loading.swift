@@ -70,7 +70,7 @@ extension Settings {
     let load = reader.number(.criticalLoad)
     criticalLoad = load == 0 ? nil : load
     let space = reader.number(.minimumFreeSpace)
-    minimumFreeSpace = space == 0 ? nil : Int64(space * Double(1 << 30))
+    minimumFreeSpace = space == 0 ? nil : Int64(saturating: space * Double(1 << 30))
     loadAverageFile = reader.path(.loadAverageFile) ?? ""
     lock = Lock(&reader, directory: cache?.directory ?? paths.project.appending("cache"))
     parallelOneHostOnly = reader.text(.parallelOneHostOnly)
@@ -92,7 +92,7 @@ extension Settings.Cache {
   fileprivate init?(_ reader: inout SettingsReader) {
     let directory = reader.path(.cacheDirectory)
     self.init(directory: directory ?? "")
-    limit = Int64(reader.number(.cacheLimit, in: 0...1e6) * Double(1 << 30))
+    limit = Int64(saturating: reader.number(.cacheLimit, in: 0...1e6) * Double(1 << 30))
     minimumFree = reader.optionalNumber(.cacheMinimumFree, in: 0...100)
     workers = reader.count(.cacheWorkers, in: 1...1000)
     let port = reader.count(.basePort, in: 1...65531) + 4
@@ -120,8 +120,8 @@ extension Settings.Upload {
 extension Settings.Archive {
   fileprivate init(_ reader: inout SettingsReader, pools: FilePath) {
     directory = reader.path(.archiveDirectory) ?? pools.appending("archive")
-    limit = Int64(reader.number(.archiveLimit, in: 0...1e6) * Double(1 << 30))
-    maximumAge = .seconds(reader.number(.archiveAge, in: 0...1e5) * 86400)
+    limit = Int64(saturating: reader.number(.archiveLimit, in: 0...1e6) * Double(1 << 30))
+    maximumAge = Duration(boundedSeconds: reader.number(.archiveAge, in: 0...1e5) * 86400)
   }
 }
 

@@ -75,12 +75,12 @@ struct SettingsReader {
 
   /// A number without a fraction.
   mutating func count(_ key: Settings.Key, in range: ClosedRange<Double> = 1...1e9) -> Int {
-    Int(number(key, in: range))
+    Int(saturating: number(key, in: range))
   }
 
   /// A time in seconds, fractions allowed.
   mutating func seconds(_ key: Settings.Key, in range: ClosedRange<Double> = 0...1e9) -> Duration {
-    .seconds(number(key, in: range))
+    Duration(boundedSeconds: number(key, in: range))
   }
 
   /// Whether a key is on. As it has always been, anything but 0 and nothing is.

@@ -23,9 +23,7 @@ package struct JobVariables: Sendable, Hashable {
     merged["OPENQA_HOSTNAME"] = .string(webUI.authority)
     merged["QEMUPORT"] = .string(String(settings.qemuPort))
     merged["VNC"] = .string(String(settings.vncDisplay))
-    if merged["NOVIDEO"] == nil, let limit = merged["MAX_JOB_TIME"]?.scalar.flatMap({ Double($0.trimmed) }),
-      limit > 7200
-    {
+    if merged["NOVIDEO"] == nil, let limit = merged["MAX_JOB_TIME"]?.scalar?.leadingNumber, limit > 7200 {
       merged["NOVIDEO"] = 1
     }
     let shown = merged.keys

@@ -90,6 +90,7 @@ package struct LiveChannel: Sendable {
           if failures == 0 { logger.warning("The live view is interrupted: \(error)") }
           failures += 1
           if looks.value.isLast { return }
+          // Bounded: by the shift of at most 10.
           wait = min(.seconds(1 << min(failures - 1, 10)), LiveChannel.longestWait)
         }
         wait -= begin.duration(to: .now)

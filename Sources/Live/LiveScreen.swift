@@ -17,7 +17,7 @@ struct LiveScreen: Sendable {
   /// Lives until nobody wants it any more, or the task is cancelled.
   func follow(_ looks: Observed<Looks>) async {
     let folder = channel.pool.appending("qemuscreenshot")
-    let (shown, pause) = (shown, Duration.seconds(1 / channel.frameRate))
+    let (shown, pause) = (shown, Duration(boundedSeconds: 1 / channel.frameRate))
     // The backend makes a new link when the picture that it points to is complete.
     await channel.follow(["last.png"], in: folder, for: [.created, .movedIn], looks) {
       await channel.post(looks) { status in

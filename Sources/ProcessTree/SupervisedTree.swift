@@ -122,7 +122,7 @@ public final class SupervisedTree: Sendable {
   private func askToStop(_ grace: Duration) async throws -> SupervisorConnection.Answer? {
     let milliseconds = min(max(grace / .milliseconds(1), 0), 86_400_000)
     return try await Self.answer(
-      connection.ask("stop \(Int(milliseconds))"), limit: .milliseconds(milliseconds) + Self.patience)
+      connection.ask("stop \(Int(saturating: milliseconds))"), limit: grace + Self.patience)
   }
 
   /// A lock that is the supervisor's as well, nil if it was started without.

@@ -88,6 +88,6 @@ struct ProcessID: Sendable, Hashable {
     guard handle >= 0 else { return handle == -ESRCH }
     defer { close(handle) }
     var end = pollfd(fd: handle, events: Int16(POLLIN), revents: 0)
-    return poll(&end, 1, Int32(limit / .milliseconds(1))) == 1
+    return poll(&end, 1, Int32(saturating: limit / .milliseconds(1))) == 1
   }
 }

@@ -77,6 +77,7 @@ public enum Files {
     guard raw.st_size <= limit else { throw FileError("read", path, .fileTooLarge) }
     var content: [UInt8] = []
     // Room for more than there is said to be, so that the end shows.
+    // Bounded: by the limit, which no caller sets to the largest number there is.
     var pieceSize = max(Int(raw.st_size) + 1, 4096)
     do {
       while content.count <= limit {

@@ -76,8 +76,9 @@ public final class Signalled<Value>: @unchecked Sendable {
       if seconds < 0 || attoseconds <= 0 && seconds == 0 { return then(&value) }
       var end = timespec()
       clock_gettime(CLOCK_MONOTONIC, &end)
+      // Bounded: two times of less than a second.
       let nanoseconds = end.tv_nsec + Int(attoseconds / 1_000_000_000) + 1
-      end.tv_sec += Int(seconds) + nanoseconds / 1_000_000_000
+      end.tv_sec = end.tv_sec.addingSaturating(Int(clamping: seconds)).addingSaturating(nanoseconds / 1_000_000_000)
       end.tv_nsec = nanoseconds % 1_000_000_000
       pthread_cond_timedwait(condition, lock, &end)
     }

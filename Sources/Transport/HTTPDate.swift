@@ -28,8 +28,10 @@ public enum HTTPDate {
   /// How long a `Retry-After` header asks to wait, given in seconds or as a date; nil if it is neither.
   /// - Parameter now: seconds since 1970.
   public static func wait(retryAfter value: String, now: Int64) -> Duration? {
+    // Bounded: a year has four digits at most.
     if let date = seconds(value) { return .seconds(max(0, date - now)) }
     guard value.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+    // Bounded: a time holds any number of seconds.
     return Int64(value).map { .seconds($0) }
   }
 

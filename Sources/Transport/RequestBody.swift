@@ -1,3 +1,4 @@
+import Support
 import SystemPackage
 
 /// A request's body as a sequence of bytes of known length.
@@ -16,6 +17,9 @@ struct RequestBody: Sendable {
       }
     }
   }
+
+  /// Sparse files can claim to have almost 2^63 bytes. Nothing that is computed from this many overflows.
+  private static let maximumLength = 1 << 60
 
   /// In the order to send them.
   let segments: [Segment]
@@ -54,7 +58,10 @@ struct RequestBody: Sendable {
       self.segments = segments
       contentType = "multipart/form-data; boundary=\(boundary)"
     }
-    length = segments.reduce(0) { $0 + $1.length }
+    length = segments.reduce(0) { $0.addingSaturating($1.length) }
+    guard length <= RequestBody.maximumLength else {
+      throw TransportError(.file, "cannot send \(length) bytes: more than 2^60 can be no file's real size")
+    }
     short = ShortBody(segments, length)
   }
 }

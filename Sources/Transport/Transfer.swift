@@ -241,6 +241,7 @@ final class Transfer {
 extension Duration {
   /// For interfaces that count milliseconds and take 0 for "no limit".
   var roundedUpMilliseconds: Int {
+    // Bounded: by the line itself.
     Int(min(max((self / .milliseconds(1)).rounded(.up), 1), Double(Int32.max)))
   }
 }

@@ -117,7 +117,8 @@ final class TransferOrder: Sendable {
   /// From ``start`` to the end of the answer.
   private var total: Duration? {
     guard let body, request.limits.slowest > 0 else { return request.limits.total }
-    return request.limits.total.map { $0 + .milliseconds(body.length / request.limits.slowest * 1000) }
+    // Bounded: by RequestBody.
+    return request.limits.total.map { $0 + .seconds(body.length / request.limits.slowest) }
   }
 
   /// The error when the answer is not complete by then.

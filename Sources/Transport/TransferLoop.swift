@@ -117,6 +117,7 @@ final class TransferLoop {
   private var waitMilliseconds: Int32 {
     guard let nextLimit else { return 60_000 }
     let wait = ContinuousClock.now.duration(to: nextLimit)
+    // Bounded: by the line itself.
     return Int32(min(max(wait / .milliseconds(1), 0), 59_999)) + 1
   }
 

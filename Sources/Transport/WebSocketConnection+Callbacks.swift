@@ -83,8 +83,10 @@ extension WebSocketConnection {
     lastReceived = .now
     lws_validity_confirmed(wsi)
     guard phase == .open else { return 0 }
+    // As the peer has said it: it can be any number, and negative if it needs 64 bits.
     let rest = lws_remaining_packet_payload(wsi)
-    guard incoming.count + part.count + rest <= request.maxMessageBytes else {
+    let room = request.maxMessageBytes - incoming.count - part.count
+    guard rest >= 0, room >= rest else {
       return fail(1009, .responseTooLarge, "a message is larger than \(request.maxMessageBytes) bytes")
     }
     incoming.append(contentsOf: part)

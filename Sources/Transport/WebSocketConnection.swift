@@ -194,6 +194,7 @@ private final class IdlePolicy: @unchecked Sendable {
   deinit { pointer.deallocate() }
 
   private static func seconds(_ duration: Duration) -> UInt16 {
+    // Bounded: by the line itself.
     UInt16(min(max((duration / .seconds(1)).rounded(.up), 1), Double(UInt16.max - 1)))
   }
 }

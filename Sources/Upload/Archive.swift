@@ -149,8 +149,10 @@ package struct Archive: Sendable, Hashable {
   package func prune(now: Int = time(nil)) throws(FileError) {
     var bytes: Int64 = 0
     for entry in try entries() {
-      bytes += entry.bytes
-      if bytes > limit || entry.seconds < now - Int(maximumAge.components.seconds) { _ = try remove(entry.id) }
+      bytes = bytes.addingSaturating(entry.bytes)
+      if bytes > limit || entry.seconds < now.addingSaturating(-Int(saturating: maximumAge / .seconds(1))) {
+        _ = try remove(entry.id)
+      }
     }
   }
 }

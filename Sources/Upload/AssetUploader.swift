@@ -26,6 +26,8 @@ package struct AssetUploader: Sendable {
 
   /// Bytes of the largest chunk that can be sent.
   package static let maximumChunkSize = 500_000_000
+  /// Sparse files can claim to have almost 2^63 bytes. Nothing that is computed from this many overflows.
+  private static let maximumSize: Int64 = 1 << 60
   /// The longest wait between tries.
   private static let maximumDelay = Duration.seconds(30)
   /// Between two lines about an asset's progress.
@@ -101,7 +103,11 @@ package struct AssetUploader: Sendable {
 
   /// - Parameter isFirst: whether it is not done again, which it is but once.
   private func uploadChunks(of asset: AssetFile, isFirst: Bool) async throws {
+    guard asset.size <= AssetUploader.maximumSize else {
+      throw UploadError(.asset, "Error uploading \(asset.name): \(asset.size) bytes can be no asset's real size")
+    }
     let size = Int64(options.chunkSize)
+    // Bounded: by maximumSize.
     let total = (asset.size + size - 1) / size
     guard total > 0 else { return }
     let sent = Guarded(Int64(0))
@@ -200,6 +206,7 @@ package struct AssetUploader: Sendable {
   }
 
   private func delay(after attempt: Int) -> Duration {
+    // Bounded: by the number of tries.
     min(AssetUploader.maximumDelay, options.delay + .seconds(attempt - 1) + .seconds(random()))
   }
 

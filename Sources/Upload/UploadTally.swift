@@ -15,7 +15,7 @@ extension Observed<UploadTally> {
   func note(bytes: Int64) {
     change {
       $0.items += 1
-      $0.bytes += bytes
+      $0.bytes = $0.bytes.addingSaturating(bytes)
     }
   }
 }

@@ -230,12 +230,12 @@ package struct WebUIClient: Sendable {
     return String(url[..<authority.endIndex])
   }
 
-  /// The origin with another port, if it names one.
+  /// The origin with another port, if it names one, and if that makes a port.
   package static func origin(_ origin: String, plus portDelta: Int) -> String {
     guard portDelta != 0, let colon = origin.lastIndex(of: ":"),
-      let port = Int(origin[origin.index(after: colon)...])
+      let port = Int(origin[origin.index(after: colon)...])?.addingSaturating(portDelta), (1...65535).contains(port)
     else { return origin }
-    return "\(origin[..<colon]):\(port + portDelta)"
+    return "\(origin[..<colon]):\(port)"
   }
 
   /// Path and query of an absolute URL.

@@ -1,3 +1,4 @@
+import Configuration
 import Live
 import OpenQAProtocol
 import Support
@@ -70,6 +71,45 @@ struct JobRecordTests {
     #expect(record.holders.map(\.fate) == [.lasted, .lasted, .early])
     json["holders"] = 7
     #expect(try JobRecord(parsing: json.bytes, bootID: "boot").holders.isEmpty)
+  }
+
+  @Test(
+    "numbers that no worker has written are taken for none",
+    arguments: [
+      "nan", "inf", "-1e999", "9223372036854775807", "-9223372036854775808", "1e400", "x", "", "18446744073709551616",
+    ])
+  func oddNumbers(text: String) throws {
+    var json = try JSON(parsing: try JobRecordTests.record().text)
+    json["started_at"] = .string(text)
+    for value in [
+      JSON.string(text), Double(text) == nil || text == "nan" || text == "inf" ? .null : .number(text),
+      Int64(text).map { .integer($0) } ?? .null,
+    ] {
+      json["live"] = ["viewers": value, "offsets": .object(["log": value, "serial_log": value])]
+      json["holders"] = [["pid": value, "fate": "early"]]
+      var record = try JobRecord(parsing: Array(json.text.utf8), bootID: "boot")
+      #expect(record.startedAt?.isFinite ?? true)
+      record.audience.note(.startLiveLog)
+      #expect((1...1_000_001).contains(record.audience.viewers))
+      #expect(record.liveOffsets.values.allSatisfy { $0 <= 1 << 60 })
+    }
+  }
+
+  @Test(
+    "limits of a job from any setting",
+    arguments: [
+      ("3s", "1", 3), ("1e19", "1", 1e9), ("7200", "1e308", 1e9), ("1e300", "1e300", 1e9), ("nan", "inf", 7200),
+      ("-5", "0", 7200), ("100", "2.5x", 250), ("", "", 7200),
+    ])
+  func limits(time: String, scale: String, seconds: Double) throws {
+    let job = try JobInfo([
+      "id": 1,
+      "settings": ["MAX_JOB_TIME": .string(time), "TIMEOUT_SCALE": .string(scale), "MAX_SETUP_TIME": .string(time)],
+    ])
+    let settings = try Settings(options: CommandLineOptions(), environment: [:]) { _ in nil }
+    let limits = JobLimits(job, settings: settings)
+    #expect(limits.execution == .seconds(seconds))
+    #expect(limits.setup > .zero && limits.setup <= .longest)
   }
 
   static let unusableTexts: [(text: String, problem: String)] = [

@@ -6,9 +6,10 @@ package import SystemPackage
 package final class TemporaryFolder: Sendable {
   package let path: FilePath
 
-  /// Makes a new folder below TMPDIR.
-  package init() throws {
-    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+  /// Makes a new folder.
+  /// - Parameter place: the folder to make it in; nil for TMPDIR.
+  package init(in place: String? = nil) throws {
+    let parent = place ?? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     var template = Array("\(parent)/worker-agent-test.XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else {
       throw FileError("create", FilePath(parent), Errno(rawValue: errno))

@@ -159,6 +159,18 @@ struct MultipartTests {
     #expect(error.code == .closed)
   }
 
+  @Test(
+    .enabled(if: access("/dev/shm", W_OK) == 0, "there is no file system for such a file"),
+    arguments: [Int.max, Int.max - 5, (1 << 60) + 1])
+  func aFileThatClaimsToHaveAnyNumberOfBytesIsRefused(size: Int) async throws {
+    let folder = try TemporaryFolder(in: "/dev/shm")
+    let path = folder.path.appending("sparse")
+    try Files.replace(path, with: [])
+    try #require(truncate(path.string, size) == 0)
+    let error = try await failure(path)
+    #expect(error.code == .file && error.message.contains("more than 2^60"), "\(error)")
+  }
+
   // MARK: Files that cannot be sent
 
   private func failure(

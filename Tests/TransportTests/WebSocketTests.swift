@@ -113,6 +113,21 @@ struct WebSocketTests {
     server.stop()
   }
 
+  /// The sizes are added to what is there already: no sum may overflow.
+  @Test(arguments: [UInt64(Int64.max), UInt64(Int64.max) - 600, .max, 1 << 63, 1 << 40], [false, true])
+  func anAnnouncedSizeOfAnyNumberOfBytesEndsTheConnection(size: UInt64, isFragmented: Bool) async throws {
+    let (connection, _) = try await connect({ $0.maxMessageBytes = 1000 }) { server in
+      if isFragmented { try server.send(.text, [UInt8](repeating: 0x78, count: 600), isFinal: false) }
+      let length = (0..<8).map { UInt8(truncatingIfNeeded: size >> (56 - 8 * $0)) }
+      try server.write([isFragmented ? 0x80 : 0x81, 127] + length + [UInt8](repeating: 0x78, count: 70_000))
+      // No number of the protocol's has its first bit set: libwebsockets ends the connection at once.
+      if size < 1 << 63, try server.receiveFrame().closeCode == 1009 { try server.sendClose(1009) }
+    }
+    var messages = connection.messages.makeAsyncIterator()
+    #expect(await messages.next() == nil)
+    #expect(await connection.closure().error != nil)
+  }
+
   @Test func tooLargeAMessageClosesWith1009() async throws {
     for isFragmented in [false, true] {
       let told = Latch<Int>()

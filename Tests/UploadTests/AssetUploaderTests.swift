@@ -277,6 +277,29 @@ struct AssetUploaderTests {
   }
 
   @Test(
+    "an asset that claims to have any number of bytes is refused",
+    .enabled(if: access("/dev/shm", W_OK) == 0, "there is no file system for such a file"))
+  func claimedSize() async throws {
+    let folder = try TemporaryFolder(in: "/dev/shm")
+    let path = folder.path.appending("assets_public/sparse.img")
+    try Files.makeDirectory(path.removingLastComponent())
+    try Files.replace(path, with: [])
+    #expect(truncate(path.string, .max) == 0)
+    let http = try HTTPClient()
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let client = WebUIClient(
+      try WebUIAddress("http://127.0.0.1:1"), credentials: nil, http: http,
+      retry: Settings.Retry(tries: 1, delay: .zero),
+      logger: logger)
+    let uploader = AssetUploader(
+      job: 1, client: client, pool: folder.path, lane: try IOLane(name: "pool"), options: .init(), logger: logger)
+    let error = await #expect(throws: UploadError.self) { try await uploader.upload() }
+    #expect(error?.description.contains("9223372036854775807 bytes can be no asset's real size") == true)
+    await http.shutdown()
+  }
+
+  @Test(
     "a large asset needs next to no memory", .timeLimit(.minutes(5)),
     .disabled(if: isSanitized, "a sanitizer's own memory would be counted, too"))
   func memory() async throws {

@@ -197,6 +197,11 @@ struct WebUIClientTests {
   }
 
   @Test(
+    "a distance to the live handler's port that makes no port changes nothing",
+    arguments: [Int.max, .min, 65536, -81, -80])
+  func farBeside(delta: Int) { #expect(WebUIClient.origin("http://h:80", plus: delta) == "http://h:80") }
+
+  @Test(
     "services beside the web UI",
     arguments: [
       ("http://h:80", "http://h:82"), ("http://h", "http://h"), ("https://[::1]", "https://[::1]"),
