@@ -179,8 +179,11 @@ public enum Files {
   }
 
   /// The last component of a path as text; a name that is no UTF-8 is read as Latin-1.
-  public static func name(of path: FilePath) -> String {
-    let bytes = parts(of: path).name.map { UInt8(bitPattern: $0) }
+  public static func name(of path: FilePath) -> String { text(of: parts(of: path).name) }
+
+  /// A name as text; one that is no UTF-8 is read as Latin-1.
+  static func text(of name: [CChar]) -> String {
+    let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
     return String(validating: bytes, as: UTF8.self) ?? String(decoding: bytes.map { UInt16($0) }, as: UTF16.self)
   }
 
@@ -219,17 +222,21 @@ public enum Files {
     }
   }
 
-  /// Removes whatever `path` names, a directory with all that is in it; links are removed, never followed.
-  /// - Throws: ``FileError`` for the first thing that could not be removed.
+  /// Removes whatever `path` names, a directory with all that is in it; links are removed, never followed, and mounts never
+  /// entered (``FolderRemoval``).
+  /// - Throws: ``FileError`` for the first thing that could not be removed. All else is removed.
   public static func remove(_ path: FilePath) throws(FileError) {
     if path.withPlatformString({ unlink($0) }) == 0 || Glibc.errno == ENOENT { return }
     let code = Glibc.errno
     guard status(of: path, followsLinks: false)?.kind == .directory else {
       throw FileError("remove", path, Errno(rawValue: code))
     }
-    for entry in try entries(in: path) { try remove(entry) }
-    guard path.withPlatformString({ rmdir($0) }) == 0 || Glibc.errno == ENOENT else {
-      throw FileError("remove", path, Errno(rawValue: Glibc.errno))
+    let (folder, name) = parts(of: path)
+    let report = FolderRemoval.remove(name + [0], in: FilePath(platformString: folder + [0]))
+    switch report.failures.first?.reason {
+    case .error(let operation, let errno): throw FileError(operation, report.failures[0].path, errno)
+    case .isMountPoint: throw FileError("remove", report.failures[0].path, .resourceBusy)
+    case nil: return
     }
   }
 
@@ -306,6 +313,32 @@ extension Files {
 }
 
 extension Files {
+  /// The path of what `path` names without any links in it; nil if it names nothing.
+  public static func realPath(of path: FilePath) -> FilePath? {
+    guard let real = path.withPlatformString({ realpath($0, nil) }) else { return nil }
+    defer { free(real) }
+    return FilePath(platformString: real)
+  }
+
+  /// Writes so many bytes to a file of no name in `folder`, to the disk, and gives them back.
+  /// - Throws: ``FileError`` if that cannot be done.
+  public static func probeWriting(in folder: FilePath, size: Int) throws(FileError) {
+    let file = folder.appending(".write-probe-\(getpid())-\(UInt64.random(in: 0 ... .max))")
+    do {
+      let handle = try FileDescriptor.open(
+        file, .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec, .noFollow], permissions: .ownerReadWrite)
+      // Before it is written, so that nothing stays if this process is killed.
+      _ = file.withPlatformString { unlink($0) }
+      try handle.closeAfter {
+        _ = try handle.writeAll([UInt8](repeating: 0, count: size))
+        // A file system may accept bytes that it has no room for.
+        guard fsync(handle.rawValue) == 0 else { throw Errno(rawValue: Glibc.errno) }
+      }
+    } catch {
+      throw FileError("write to", folder, Errno(error))
+    }
+  }
+
   /// Bytes that this process can still write to the file system that `path` is on.
   /// - Throws: ``FileError``.
   public static func freeSpace(at path: FilePath) throws(FileError) -> Int64 {

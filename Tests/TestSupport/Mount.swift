@@ -24,6 +24,16 @@ package final class Mount: Sendable {
     try Mount.mount("tmpfs", on: folder, options: "size=\(size),mode=755")
   }
 
+  /// What is at `source`, a folder or a file, once more on `path`.
+  package init(of source: FilePath, on path: FilePath) throws {
+    folder = path
+    server = nil
+    let status = source.withPlatformString { source in
+      path.withPlatformString { Glibc.mount(source, $0, nil, UInt(MS_BIND), nil) }
+    }
+    guard status == 0 else { throw FileError("mount on", path, Errno(rawValue: errno)) }
+  }
+
   /// A file system whose server never answers. Whoever waits for it gets an error when this is gone; should this process
   /// die before, the kernel sees to that.
   package init(hangingOn folder: FilePath) throws {

@@ -1,6 +1,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/types.h>
@@ -60,3 +61,16 @@ void clinux_give_back_memory(bool thoroughly);
 
 /// Whether `bytes` have `part` in them (memmem).
 bool clinux_contains(const void *bytes, size_t count, const void *part, size_t part_count);
+
+/// Opens what `name` stands for in an open folder as a mere place (O_PATH): nothing is read, a symbolic link is not
+/// followed, and the file system is hardly asked. If it `is_folder`, anything else fails with ENOTDIR. Returns a descriptor,
+/// or a negative errno value.
+int clinux_open_place(int folder, const char *name, bool is_folder);
+
+/// Reads the next entries of an open folder (getdents64): records of the inode (8 bytes), an offset (8), the record's length
+/// (2), the type (1), and the name, which a NUL ends. Returns the number of bytes, 0 at the end, or a negative errno value.
+ssize_t clinux_read_entries(int folder, void *bytes, size_t room);
+
+/// The id of the mount that an open file is on (statx), as /proc/self/mountinfo has it; a bind mount has one of its own.
+/// Returns 0, or an errno value: ENOSYS where the kernel does not say it (before 5.8).
+int clinux_mount_id(int descriptor, uint64_t *id);
