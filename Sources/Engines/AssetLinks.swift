@@ -102,7 +102,9 @@ package struct AssetLinks: Sendable {
     do {
       try link(source, at: pool.appending(name))
     } catch {
-      throw SetupFailure(.asset, "Cannot link \(asset.setting) asset \(asset.type)/\(asset.name.quotable): \(error)")
+      throw SetupFailure(
+        .asset, "Cannot link \(asset.setting) asset \(asset.type)/\(asset.name.quotable): \(error)",
+        fault: HostFault(writingToPool: error))
     }
     return pool.appending(name)
   }

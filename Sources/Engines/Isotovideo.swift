@@ -1,4 +1,5 @@
 package import Configuration
+import Glibc
 package import OpenQAProtocol
 package import ProcessTree
 import Support
@@ -24,16 +25,32 @@ package struct Isotovideo: Sendable, Hashable {
     }
   }
 
-  package var path: FilePath
+  private let places: [FilePath]
 
   /// The usual places, newest packaging first.
   private static let usualPlaces: [FilePath] = ["/usr/bin/isotovideo", "/usr/lib/os-autoinst/isotovideo"]
 
   /// The configured program, or the first of the usual places that has one.
-  package init(_ settings: Settings) {
-    path =
-      settings.isotovideo ?? Isotovideo.usualPlaces.first { Files.status(of: $0) != nil } ?? Isotovideo.usualPlaces[0]
+  package init(_ settings: Settings) { places = settings.isotovideo.map { [$0] } ?? Isotovideo.usualPlaces }
+
+  /// The program, or where it should be. Looked for each time, since it may be installed meanwhile. Blocks.
+  package var path: FilePath { places.first { Files.status(of: $0) != nil } ?? places[0] }
+
+  /// Returns why this host's program cannot be run, or `nil` if it can. Blocks.
+  package func problem() -> String? {
+    let path = path
+    guard Files.status(of: path)?.kind == .file else {
+      return "isotovideo is not there: \(path): install os-autoinst, or give its path with --isotovideo"
+    }
+    // Perl runs it, which has to read it.
+    guard path.withPlatformString({ access($0, R_OK) }) == 0 else {
+      return "isotovideo cannot be read: \(path): \(Errno(rawValue: Glibc.errno))"
+    }
+    return nil
   }
+
+  /// The interpreter that runs this host's program.
+  package static let interpreter = "perl"
 
   /// The command that runs a job in its pool: the job's own, one in a container, or the program of this host.
   ///
@@ -51,11 +68,9 @@ package struct Isotovideo: Sendable, Hashable {
       let own = Isotovideo.jobEnvironment(for: variables, folders: folders)
       return BackendContainer(folders: folders, environment: environment, inside: own).command(for: variables)
     }
-    guard Files.status(of: path)?.kind == .file else {
-      throw SetupFailure(
-        .setup, "isotovideo is not there: \(path): install os-autoinst, or give its path with --isotovideo")
-    }
-    return Command("perl", arguments: [path.string, "-d"], environment: environment, workingDirectory: folders.pool)
+    if let problem = problem() { throw SetupFailure(.setup, problem, fault: .noIsotovideo) }
+    return Command(
+      Isotovideo.interpreter, arguments: [path.string, "-d"], environment: environment, workingDirectory: folders.pool)
   }
 
   /// Returns the environment of a backend: the agent's own, and what the job and Mojolicious need (protocol §5).

@@ -7,6 +7,10 @@ package import SystemPackage
 package final class Pool: Sendable {
   package let path: FilePath
   package let lane: IOLane
+  /// Where something was mounted when this process began to use the pool, relative to it: that stays.
+  private let mountPoints = Guarded<Set<FilePath>?>(nil)
+  /// How many cleanings have been begun and not ended.
+  private let cleanings = Guarded(0)
 
   /// - Throws: `ServiceThread.CannotStart`.
   package init(_ path: FilePath) throws {
@@ -31,9 +35,12 @@ package final class Pool: Sendable {
   /// Takes the lock that tells one agent from another: the pool's own lock stays with a job that outlives its agent.
   /// - Throws: ``PoolFailure``; `IOLane.TimedOut`.
   package func lockForAgent() async throws -> FileLock {
-    let folder = stateFolder
+    let (path, folder, mountPoints) = (path, stateFolder, mountPoints)
     return try await perform {
       try Files.makeDirectory(folder)
+      // Again for each try: another agent may still have a job here, with its mounts.
+      let found = try? MountPoints.below(Files.realPath(of: path) ?? path)
+      mountPoints.withLock { $0 = found }
       try Files.setPermissions(folder, to: .ownerReadWriteExecute)
       return try FileLock(folder.appending("agent.lock"))
     }
@@ -45,16 +52,22 @@ package final class Pool: Sendable {
   }
 
   /// Removes what jobs leave behind (protocol §5): all but dot files, the packages' list, and the pid file of a QEMU that
-  /// still runs.
+  /// still runs. What is mounted in the pool is never touched, and is a failure if it was not mounted at the start.
+  ///
+  /// A caller that is freed by `limit` finds ``isBeingCleaned`` until the cleaning has ended.
   /// - Throws: ``PoolFailure``, `IOLane.TimedOut`.
-  package func clean() async throws {
-    let path = path
-    try await perform {
-      for entry in try Files.entries(in: path) where !Pool.isKept(Files.name(of: entry), in: path) {
-        try Files.remove(entry)
-      }
+  package func clean(limit: Duration = .seconds(60)) async throws {
+    let (path, mountPoints, cleanings) = (path, mountPoints, cleanings)
+    cleanings.withLock { $0 += 1 }
+    let report = try await lane.run(limit: limit) {
+      defer { cleanings.withLock { $0 -= 1 } }
+      return FolderRemoval.empty(path, mountPoints: mountPoints.withLock { $0 } ?? []) { Pool.isKept($0, in: path) }
     }
+    if let failure = PoolFailure(report) { throw failure }
   }
+
+  /// Whether a cleaning goes on, or waits for a file system that hangs.
+  package var isBeingCleaned: Bool { cleanings.withLock { $0 > 0 } }
 
   /// Makes the logs of a new job begin empty (protocol §5), also in a pool that is not cleaned.
   /// - Throws: ``PoolFailure``, `IOLane.TimedOut`.

@@ -100,7 +100,8 @@ package struct TestCode: Sendable, Hashable {
         try Files.remove(pool.appending(link.name))
         try Files.symbolicLink(pool.appending(link.name), to: link.target)
       } catch {
-        throw SetupFailure(.setup, "Cannot link \(link.name) into the pool: \(error)")
+        throw SetupFailure(
+          .setup, "Cannot link \(link.name) into the pool: \(error)", fault: HostFault(writingToPool: error))
       }
     }
   }

@@ -82,10 +82,13 @@ package struct SetupFailure: Error, Sendable, Hashable, CustomStringConvertible 
   package var category: Category
   /// What failed, as it is shown to users.
   package var message: String
+  /// The fault of the host behind it; `nil` if the next job may fare better.
+  package var fault: HostFault?
 
-  package init(_ category: Category, _ message: String) {
+  package init(_ category: Category, _ message: String, fault: HostFault? = nil) {
     self.category = category
     self.message = message
+    self.fault = fault
   }
 
   package var description: String { "\(category.rawValue): \(message)" }

@@ -20,14 +20,17 @@ extension Command {
   }
 
   /// An absolute path, or the name if nothing in PATH has it.
-  var file: String {
-    if executable.hasPrefix("/") { return executable }
+  var file: String { executable.hasPrefix("/") ? executable : Command.find(executable, in: environment) ?? executable }
+
+  /// Returns the path of the first executable file of this name in the folders that PATH of an environment names; `nil` if
+  /// there is none. Blocks.
+  public static func find(_ name: String, in environment: [String: String]) -> String? {
     for folder in (environment["PATH"] ?? "").split(separator: ":") where folder.hasPrefix("/") {
-      let path = FilePath(String(folder)).appending(executable)
+      let path = FilePath(String(folder)).appending(name)
       let isExecutable = path.withPlatformString { access($0, X_OK) } == 0
       if isExecutable, Files.status(of: path)?.kind == .file { return path.string }
     }
-    return executable
+    return nil
   }
 
   var subprocessEnvironment: Environment {

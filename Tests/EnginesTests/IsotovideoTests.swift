@@ -77,7 +77,17 @@ struct IsotovideoTests {
     }
     #expect(
       failure?.message.contains("/nowhere/isotovideo") == true && failure?.message.contains("--isotovideo") == true)
+    #expect(failure?.fault == .noIsotovideo)
     _ = try missing.command(for: try variables(["ISOTOVIDEO": "true"]), folders: folders, environment: [:])
+  }
+
+  @Test("a program is looked for again each time")
+  func installedLater() throws {
+    let program = path("later.pl")
+    let isotovideo = try isotovideo(program)
+    #expect(isotovideo.problem()?.hasPrefix("isotovideo is not there: \(program)") == true)
+    _ = try script("later.pl", "exit 0", mode: 0o644)
+    #expect(isotovideo.problem() == nil)
   }
 
   @Test("without perl the failure says so")

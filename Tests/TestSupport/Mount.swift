@@ -18,10 +18,10 @@ package final class Mount: Sendable {
   package static let isFUSEAllowed = isAllowed && access("/dev/fuse", R_OK | W_OK) == 0
 
   /// A file system of so many bytes.
-  package init(on folder: FilePath, size: Int) throws {
+  package init(on folder: FilePath, size: Int, isReadOnly: Bool = false) throws {
     self.folder = folder
     server = nil
-    try Mount.mount("tmpfs", on: folder, options: "size=\(size),mode=755")
+    try Mount.mount("tmpfs", on: folder, options: "size=\(size),mode=755\(isReadOnly ? ",ro" : "")")
   }
 
   /// What is at `source`, a folder or a file, once more on `path`.
