@@ -2,6 +2,7 @@ import AssetCache
 import Configuration
 import Engines
 import Logging
+import OpenQAProtocol
 import ProcessTree
 import Support
 import SystemPackage
@@ -22,6 +23,8 @@ actor Availability {
   private var mayHaveLeftovers = true
   /// For the job that is about to start.
   private var place: StartPlace?
+  /// The faults that have failed jobs, each until its probe finds it gone.
+  private var faults: Set<HostFault> = []
   /// What could not be found out the last time, and has been logged.
   private var unknown: Set<String> = []
 
@@ -39,6 +42,7 @@ actor Availability {
       ).availability()
     }
     if condition.obstacle == nil { await lookAtPool(&condition) }
+    if condition.obstacle == nil { await lookAtFaults(&condition) }
     if condition.obstacle == nil { await lookAtHost(&condition) }
     if condition.obstacle == nil { await lookForPlace(&condition, isTaking: isTaking) }
     for problem in condition.unknown.subtracting(unknown).sorted() { context.logger.warning("\(problem)") }
@@ -57,6 +61,9 @@ actor Availability {
   /// A job has run: something may be left of it.
   func noteJob() { mayHaveLeftovers = true }
 
+  /// A fault of the host has failed a job, or would fail the next one: no job is taken before it is gone.
+  func note(_ fault: HostFault) { faults.insert(fault) }
+
   /// Takes over the pool's lock, which the supervisor of an earlier process's job has held.
   func adopt(_ lock: FileLock?) { self.lock = lock }
 
@@ -73,6 +80,11 @@ actor Availability {
 
   private func lookAtPool(_ condition: inout HostCondition) async {
     let pool = context.pool
+    if pool.isBeingCleaned {
+      // Whatever else is asked of the pool would have to wait for it.
+      condition.faults[.uncleanPool] = HostProbe.isBeingCleaned(pool)
+      return
+    }
     do {
       try await holdAgentLock()
       condition.leftover = try await endLeftovers()
@@ -82,6 +94,17 @@ actor Availability {
       if condition.qemu == nil, !context.settings.keepsPool { try await pool.removeStalePID() }
     } catch {
       condition.poolProblem = "\(error)"
+    }
+  }
+
+  private func lookAtFaults(_ condition: inout HostCondition) async {
+    let probe = HostProbe(slot: context)
+    for fault in faults {
+      if let problem = await probe.problem(of: fault) {
+        condition.faults[fault] = problem
+      } else {
+        faults.remove(fault)
+      }
     }
   }
 

@@ -18,6 +18,10 @@ struct FolderCheck: Sendable {
   let paths: Settings.Paths
   let lane: IOLane
 
+  init(paths: Settings.Paths, lane: IOLane) { (self.paths, self.lane) = (paths, lane) }
+
+  init(_ slot: SlotContext) { self.init(paths: slot.settings.paths, lane: slot.shareLane) }
+
   /// The share that jobs of a web UI use: its own, or this host's.
   /// - Throws: ``NoShare`` that names the places; `IOLane.TimedOut`.
   func share(of webUI: Settings.WebUI) async throws -> FilePath {

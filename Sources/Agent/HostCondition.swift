@@ -1,3 +1,5 @@
+import OpenQAProtocol
+
 /// What is known of a slot's host, as far as it was looked at, and what that means for jobs (protocol §4).
 ///
 /// The texts are those of openQA's worker where it has one: who looks after many workers searches for them.
@@ -10,6 +12,8 @@ struct HostCondition: Sendable, Hashable {
   var qemu: Int32?
   /// Why the pool cannot be used, with what to do about it.
   var poolProblem: String?
+  /// The faults that have failed a job and are still there: what is wrong, and what to do about it.
+  var faults: [HostFault: String] = [:]
   /// Why jobs cannot be started on this host: a program is missing or cannot be executed.
   var programProblem: String?
   /// Web UIs can be told how to reach this host.
@@ -48,6 +52,7 @@ struct HostCondition: Sendable, Hashable {
       return Obstacle("A QEMU instance using the current pool directory is still running (PID: \(qemu))", isFatal: true)
     }
     if let poolProblem { return Obstacle("Unable to lock pool directory: \(poolProblem)", isFatal: true) }
+    if let fault = HostCondition.first(of: faults) { return fault }
     if let programProblem { return Obstacle("Unable to start jobs: \(programProblem)", isFatal: true) }
     if !hasAddress { return Obstacle("Unable to determine worker address (WORKER_HOSTNAME)", isFatal: true) }
     if let missingService { return Obstacle("D-Bus service '\(missingService)' is not running", isFatal: true) }
@@ -62,6 +67,34 @@ struct HostCondition: Sendable, Hashable {
     case .unusable(let name, let problem): return Obstacle("Unable to use the configured lock '\(name)': \(problem)")
     case nil: return nil
     }
+  }
+}
+
+extension HostCondition {
+  /// The fault to be shown first: what it spoils comes earlier in a job.
+  private static func first(of faults: [HostFault: String]) -> Obstacle? {
+    func rank(_ fault: HostFault) -> Int {
+      switch fault {
+      case .uncleanPool: 0
+      case .unwritablePool: 1
+      case .noShare: 2
+      case .unwritableCache: 3
+      case .noIsotovideo: 4
+      case .noPerl: 5
+      }
+    }
+    // Of several shares, the same one each time.
+    let first = faults.min { (rank($0.key), $0.value) < (rank($1.key), $1.value) }
+    guard let (fault, problem) = first else { return nil }
+    let text =
+      switch fault {
+      case .uncleanPool: "Unable to clean pool directory: \(problem)"
+      case .unwritablePool: "Unable to use pool directory: \(problem)"
+      case .noShare: problem
+      case .unwritableCache: "Unable to use cache directory: \(problem)"
+      case .noIsotovideo, .noPerl: "Unable to start jobs: \(problem)"
+      }
+    return Obstacle(text, isFatal: true)
   }
 }
 

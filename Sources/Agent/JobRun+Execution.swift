@@ -108,10 +108,19 @@ extension JobRun {
           lock: lock)
       } catch {
         slot.logger.error("isotovideo can not be started: \(error)")
+        await noteFaults(thatKeepFromStarting: command)
         stop.open(with: .setupFailure(SetupFailure(.setup, "isotovideo can not be started: \(error)")))
       }
     }
     return nil
+  }
+
+  /// Notes the faults of the host because of which a backend cannot be started, if there are any. A missing supervisor is
+  /// looked for before each job.
+  private func noteFaults(thatKeepFromStarting command: Command) async {
+    var faults = [HostFault.unwritablePool]
+    if command.executable == Isotovideo.interpreter { faults.append(.noPerl) }
+    for fault in faults where await HostProbe(slot: slot).problem(of: fault) != nil { await noteFault(fault) }
   }
 
   /// What is left of a limit that has run since the backend was started, by whichever process.

@@ -65,6 +65,7 @@ extension JobRun {
           return PreparedJob(job: job, backend: backend)
         } catch let failure as SetupFailure {
           slot.logger.error("Unable to setup job \(grabbed.id): \(failure.message)")
+          if let fault = failure.fault { await noteFault(fault) }
           stop.open(with: .setupFailure(failure))
         } catch is CancellationError {
         } catch {

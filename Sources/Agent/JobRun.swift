@@ -53,6 +53,8 @@ struct JobRun: Sendable {
   let wishes = Observed(0)
   /// Called before the web UI hears that the job is over, and may give the next one.
   let isEnding: @Sendable () -> Void
+  /// Called for each fault of the host that the job meets.
+  let noteFault: @Sendable (HostFault) async -> Void
 
   /// Runs a job from where its record says that it is.
   /// - Parameter found: what an earlier process has left of the job's backend.
@@ -120,7 +122,11 @@ struct JobRun: Sendable {
     await pruneArchive()
     slot.log.end()
     if !slot.settings.keepsPool {
-      do { try await slot.pool.clean() } catch { slot.logger.error("The pool cannot be cleaned: \(error)") }
+      do { try await slot.pool.clean() } catch is CancellationError {
+      } catch {
+        slot.logger.error("Unable to clean pool directory: \(error)")
+        await noteFault(.uncleanPool)
+      }
     }
   }
 

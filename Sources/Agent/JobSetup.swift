@@ -23,24 +23,28 @@ struct JobSetup: Sendable {
   let workerID: Int64
   let waits: SetupWaits
 
-  private var folders: FolderCheck { FolderCheck(paths: slot.settings.paths, lane: slot.shareLane) }
+  private var folders: FolderCheck { FolderCheck(slot) }
 
   /// Prepares the pool and lays the worker's settings over the job's.
   /// - Throws: `SetupFailure`, and what keeps the pool from being used.
   func prepare(_ job: inout JobInfo) async throws -> Backend {
     do {
       return try await prepareBackend(&job)
-    } catch let failure as SetupFailure {
+    } catch var failure as SetupFailure {
       slot.log.logger(.test).error("\(failure.message)")
+      // The cache service says what failed, but hardly why.
+      if failure.category == .cache, await HostProbe(slot: slot).problem(of: .unwritableCache) != nil {
+        failure.fault = .unwritableCache
+      }
       throw failure
     } catch let failure as PoolFailure {
-      throw SetupFailure(.setup, "The pool cannot be used: \(failure)")
+      throw SetupFailure(.setup, "The pool cannot be used: \(failure)", fault: failure.fault)
     }
   }
 
   private func prepareBackend(_ job: inout JobInfo) async throws -> Backend {
     let pool = slot.pool
-    if !slot.settings.keepsPool { try await pool.clean() }
+    if !slot.settings.keepsPool { try await clean(pool) }
     try await pool.beginLogs()
     let notes = slot.log.logger(.test)
     notes.info("+++ setup notes +++")
@@ -73,6 +77,14 @@ struct JobSetup: Sendable {
     return Backend(command: command, commandServer: CommandServer(url: url, http: slot.http))
   }
 
+  private func clean(_ pool: Pool) async throws {
+    do { try await pool.clean() } catch let cancellation as CancellationError {
+      throw cancellation
+    } catch {
+      throw SetupFailure(.setup, "Unable to clean pool directory: \(error)", fault: .uncleanPool)
+    }
+  }
+
   private func share() async throws -> FilePath {
     do {
       return try await folders.share(of: webUI)
@@ -80,7 +92,7 @@ struct JobSetup: Sendable {
       // What comes from the cache needs no share; what does not, misses it where it looks for it.
       return folders.usualShare(of: webUI)
     } catch let missing as FolderCheck.NoShare {
-      throw SetupFailure(.setup, missing.description)
+      throw SetupFailure(.setup, missing.description, fault: .noShare(webUI: webUI.address.entry))
     } catch let hanging as IOLane.TimedOut {
       throw SetupFailure(.setup, "The share of \(webUI.address) does not answer: \(hanging)")
     }

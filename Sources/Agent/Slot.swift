@@ -148,7 +148,8 @@ package actor Slot {
       webUI: context.settings.webUIs[webUI], workerID: record.workerID, stop: stop, connected: workerIDs[webUI],
       lock: await availability.lock, show: { [weak self] in await self?.show($0, rest: record.rest, webUI: webUI) },
       place: record.skipReason == nil ? await availability.takePlace() : nil,
-      audience: audience, isEnding: { [outbox] in outbox.yield(.jobEnding) })
+      audience: audience, isEnding: { [outbox] in outbox.yield(.jobEnding) },
+      noteFault: { [availability] in await availability.note($0) })
     group.addTask { [outbox] in
       outbox.yield(.jobEnded(isSuccess: await run.run(journal, found: found)))
     }

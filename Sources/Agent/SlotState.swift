@@ -170,7 +170,9 @@ package struct SlotState: Sendable, Hashable {
         if let actions = next(from: webUI) { return actions }
       }
     }
-    return refusal + (isStopping || !hasWebUI || endsAfterJobs ? stop() : [.showStatus(now: false)])
+    // Web UIs take a slot whose job has ended for a free one, and would go on giving it jobs.
+    let isBroken = obstacle?.isFatal == true
+    return refusal + (isStopping || !hasWebUI || endsAfterJobs ? stop() : [.showStatus(now: isBroken)])
   }
 
   private mutating func stop() -> [Action] {

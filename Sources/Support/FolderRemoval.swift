@@ -368,14 +368,18 @@ private struct DirectoryEntries: Sequence, IteratorProtocol {
   init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
   mutating func next() -> (name: [CChar], isDirectory: Bool)? {
-    while offset + 19 < bytes.count {
-      let record = UnsafeRawBufferPointer(rebasing: bytes[offset...])
+    // The name is behind 19 bytes.
+    while let base = bytes.baseAddress, offset + 19 < bytes.count {
+      let record = base + offset
       let length = Int(record.loadUnaligned(fromByteOffset: 16, as: UInt16.self))
-      guard length > 19, length <= record.count else { return nil }
+      guard length > 19, offset + length <= bytes.count else { return nil }
       offset += length
-      let name = record[19..<length].prefix { $0 != 0 }.map { CChar(bitPattern: $0) } + [0]
+      let text = UnsafeRawBufferPointer(start: record + 19, count: length - 19).bindMemory(to: CChar.self)
+      guard let start = text.baseAddress else { return nil }
+      var name = [CChar](UnsafeBufferPointer(start: start, count: Int(strnlen(start, text.count - 1))))
+      name.append(0)
       if name == [46, 0] || name == [46, 46, 0] { continue }
-      return (name, record[18] == UInt8(DT_DIR))
+      return (name, record.load(fromByteOffset: 18, as: UInt8.self) == UInt8(DT_DIR))
     }
     return nil
   }

@@ -21,19 +21,23 @@ struct CacheTests {
   }
 
   static func run(
-    polls: Int = 1, change: @escaping @Sendable (inout Settings) -> Void = { _ in },
+    polls: Int = 1, recheck: Duration? = nil, change: @escaping @Sendable (inout Settings) -> Void = { _ in },
     _ body: @Sendable (Host) async throws -> Void
   ) async throws {
     let folder = try TemporaryFolder()
     let cache = folder.path.appending("127.0.0.1")
-    let fake = try await FakeCacheService.start(polls: polls) { request in try Self.bring(request, cache) }
-    let bench = try await Workbench(change: {
-      var own = Settings.Cache(directory: folder.path)
-      (own.serviceURL, own.pollDelay, own.retryDelay, own.tries) = (fake.url, .milliseconds(10), .zero, 2)
-      $0.cache = own
-      $0.webUIs[0].testPoolServer = "rsync://w/tests"
-      change(&$0)
-    })
+    let fake = try await FakeCacheService.start(polls: polls) { request in
+      do { return try Self.bring(request, cache) } catch { return ["status": "processed", "has_download_error": true] }
+    }
+    let bench = try await Workbench(
+      recheck: recheck,
+      change: {
+        var own = Settings.Cache(directory: folder.path)
+        (own.serviceURL, own.pollDelay, own.retryDelay, own.tries) = (fake.url, .milliseconds(10), .zero, 2)
+        $0.cache = own
+        $0.webUIs[0].testPoolServer = "rsync://w/tests"
+        change(&$0)
+      })
     try Files.remove(bench.share)
     let result: Result<Void, any Error>
     do { result = .success(try await body(Host(bench: bench, fake: fake, folder: folder))) } catch {

@@ -1,3 +1,4 @@
+import OpenQAProtocol
 import Testing
 
 @testable import Agent
@@ -20,6 +21,25 @@ struct HostConditionTests {
         "A QEMU instance using the current pool directory is still running (PID: 42)", isFatal: true)
     ) { $0.qemu = 42 },
     Example(obstacle: Obstacle("Unable to lock pool directory: full", isFatal: true)) { $0.poolProblem = "full" },
+    Example(obstacle: Obstacle("Unable to clean pool directory: /pool/1/x: busy", isFatal: true)) {
+      $0.faults[.uncleanPool] = "/pool/1/x: busy"
+    },
+    Example(obstacle: Obstacle("Unable to use pool directory: it is full", isFatal: true)) {
+      $0.faults[.unwritablePool] = "it is full"
+    },
+    Example(obstacle: Obstacle("No share directory for a", isFatal: true)) {
+      $0.faults[.noShare(webUI: "a")] = "No share directory for a"
+    },
+    Example(obstacle: Obstacle("No share directory for b", isFatal: true)) {
+      $0.faults[.noShare(webUI: "b")] = "No share directory for b"
+    },
+    Example(obstacle: Obstacle("Unable to use cache directory: it is full", isFatal: true)) {
+      $0.faults[.unwritableCache] = "it is full"
+    },
+    Example(obstacle: Obstacle("Unable to start jobs: no isotovideo", isFatal: true)) {
+      $0.faults[.noIsotovideo] = "no isotovideo"
+    },
+    Example(obstacle: Obstacle("Unable to start jobs: no perl", isFatal: true)) { $0.faults[.noPerl] = "no perl" },
     Example(obstacle: Obstacle("Unable to start jobs: no supervisor", isFatal: true)) {
       $0.programProblem = "no supervisor"
     },

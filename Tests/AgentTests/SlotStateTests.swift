@@ -78,6 +78,12 @@ struct SlotStateTests {
         (ended, [.reject([2], reason: "full", webUI: 0), .showStatus(now: false)]),
       ], phase: .idle),
     Story(
+      testDescription: "after the job the slot is broken: web UIs hear of it at once",
+      steps: busy + [
+        (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.availability(Obstacle("no", isFatal: true)), []),
+        (ended, [.reject([2], reason: "no", webUI: 0), .showStatus(now: true)]),
+      ], phase: .idle),
+    Story(
       testDescription: "the same grab again, and others",
       steps: busy + [
         (.grab(job(1), webUI: 0), []),
@@ -194,7 +200,7 @@ struct SlotStateTests {
         (.availability(Obstacle("busy")), []), (ended, [start(2, rest: rest("[1,2,3]", after: 2))]),
         (.availability(Obstacle("locked", isFatal: true)), []),
         (ended, [skip(3, rest: rest("[1,2,3]", after: 3), "locked")]),
-        (.jobEnding, []), (.jobEnded(isSuccess: false), [.showStatus(now: false)]),
+        (.jobEnding, []), (.jobEnded(isSuccess: false), [.showStatus(now: true)]),
       ], phase: .idle),
   ]
 

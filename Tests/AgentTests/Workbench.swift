@@ -30,12 +30,13 @@ final class Workbench: Sendable {
   ///   - beside: makes a second web UI; its address, or a proxy's.
   ///   - workers: lines of the section [global].
   ///   - programs: scripts for bash, to be found before what is installed.
+  ///   - path: the folder of all programs; nil for where they are installed.
   ///   - libexec: the folder of job-supervisor; nil for that of the tests.
   ///   - recheck: how often the slot looks at what keeps it from taking jobs, in both cases.
   init(
     through proxy: (@Sendable (LocalServer) throws -> String)? = nil,
     beside secondAddress: (@Sendable (LocalServer) throws -> String)? = nil, workers: String = "",
-    programs: [String: String] = [:], libexec: FilePath? = nil, recheck: Duration? = nil,
+    programs: [String: String] = [:], path: FilePath? = nil, libexec: FilePath? = nil, recheck: Duration? = nil,
     change: @Sendable (inout Settings) -> Void = { _ in }
   ) async throws {
     var intervals = RecheckIntervals()
@@ -46,7 +47,7 @@ final class Workbench: Sendable {
     // A backend that is built with a sanitizer wants its options.
     var environment = ProcessInfo.processInfo.environment.filter { $0.key.hasSuffix("SAN_OPTIONS") }
     environment["WORKER_AGENT_LIBEXEC"] = libexec?.string
-    environment["PATH"] = try Workbench.path(with: programs, in: folder.path.appending("bin"))
+    environment["PATH"] = try path?.string ?? Workbench.path(with: programs, in: folder.path.appending("bin"))
     self.environment = environment
     let home = folder.path.appending("openqa")
     for name in ["share/tests/lab/needles", "share/factory/iso", "pool"] {

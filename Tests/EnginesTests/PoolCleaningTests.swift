@@ -1,3 +1,4 @@
+import Dispatch
 import Engines
 import Glibc
 import OpenQAProtocol
@@ -61,6 +62,23 @@ struct PoolCleaningTests {
     withExtendedLifetime((late, known, lock)) {}
     late = nil
     try await pool.clean()
+  }
+
+  @Test("a cleaning that nobody waits for any more is still known")
+  func unfinished() async throws {
+    try file("file")
+    let (begun, goesOn) = (Latch<Void>(), DispatchSemaphore(value: 0))
+    pool.lane.submit {
+      begun.open(with: ())
+      goesOn.wait()
+    }
+    try await begun.wait()
+    await #expect(throws: IOLane.TimedOut.self) { try await pool.clean(limit: .milliseconds(1)) }
+    #expect(pool.isBeingCleaned)
+    goesOn.signal()
+    try await pool.lane.run {}
+    #expect(!pool.isBeingCleaned)
+    #expect(try Files.names(in: pool.path).isEmpty)
   }
 
   @Test(

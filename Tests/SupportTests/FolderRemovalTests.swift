@@ -101,11 +101,11 @@ struct FolderRemovalTests {
     let depth = isSanitized ? 500 : 5000
     let name = String(repeating: "n", count: 200)
     for tree in 0..<2 {
-      chain("\(name)\(tree)", depth: depth) { descriptor, level in
+      chain("\(name)\(tree)", depth: tree == 0 ? depth : 100) { descriptor, level in
         if level % 50 == 0 { #expect(mkdirat(descriptor, "sibling \(tree)", 0) == 0) }
       }
     }
-    for number in 0..<(isSanitized ? 100 : 5000) {
+    for number in 0..<(isSanitized ? 100 : 1000) {
       try Files.makeDirectory(folder.appending("wide/\(number)"))
       try Files.replace(folder.appending("wide/file \(number)"), with: [])
     }
