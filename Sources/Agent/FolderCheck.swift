@@ -17,16 +17,36 @@ struct FolderCheck: Sendable {
 
   let paths: Settings.Paths
   let lane: IOLane
+  /// Shares that have been seen with something in them.
+  let filledShares: Guarded<Set<FilePath>>
 
-  init(paths: Settings.Paths, lane: IOLane) { (self.paths, self.lane) = (paths, lane) }
+  init(paths: Settings.Paths, lane: IOLane, filledShares: Guarded<Set<FilePath>>) {
+    (self.paths, self.lane, self.filledShares) = (paths, lane, filledShares)
+  }
 
-  init(_ slot: SlotContext) { self.init(paths: slot.settings.paths, lane: slot.shareLane) }
+  init(_ slot: SlotContext) {
+    self.init(paths: slot.settings.paths, lane: slot.shareLane, filledShares: slot.filledShares)
+  }
 
-  /// The share that jobs of a web UI use: its own, or this host's.
+  /// The share that jobs of a web UI use: its own, or this host's. One that is empty and was not before is a mount point
+  /// whose file system is gone.
   /// - Throws: ``NoShare`` that names the places; `IOLane.TimedOut`.
   func share(of webUI: Settings.WebUI) async throws -> FilePath {
     let places = places(of: webUI)
-    if let found = try await firstFolder(of: places) { return found }
+    let (found, emptied) = try await lane.run(limit: FolderCheck.limit) { [filledShares] in
+      let folders = places.filter { Files.status(of: $0)?.kind == .directory }
+      // One that cannot be listed can still be searched.
+      let filled = folders.filter { (try? Files.entries(in: $0).isEmpty) != true }
+      return filledShares.withLock { known in
+        known.formUnion(filled)
+        return (folders.first { filled.contains($0) || !known.contains($0) }, folders.first)
+      }
+    }
+    if let found { return found }
+    if let emptied {
+      throw NoShare(
+        description: "No share directory for \(webUI.address): \(emptied) is empty, and was not before: mount it")
+    }
     let names = places.map(\.string).joined(separator: " nor ")
     throw NoShare(
       description:

@@ -68,10 +68,12 @@ package struct Host: Sendable {
       }
       let workerHostname = facts.workerHostname(for: settings) ?? ""
       let shareLane = try shareLane ?? IOLane(name: "share")
+      let filledShares = Guarded<Set<FilePath>>([])
       var settings = settings
       let environment = Host.backendEnvironment(environment, pool: pool)
       do {
-        settings.webUIs = try await FolderCheck(paths: settings.paths, lane: shareLane).usable(settings, logger: logger)
+        settings.webUIs = try await FolderCheck(paths: settings.paths, lane: shareLane, filledShares: filledShares)
+          .usable(settings, logger: logger)
         try await Host.listPackages(settings, in: pool, environment: environment, logger: logger)
       } catch {
         await log.flush()
@@ -85,6 +87,7 @@ package struct Host: Sendable {
       if let shutdown { shutdowns.append(shutdown) }
       let context = SlotContext(
         settings: settings, facts: facts, workerHostname: workerHostname, pool: pool, shareLane: shareLane,
+        filledShares: filledShares,
         cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http,
         webSockets: webSockets, watcher: watcher, images: images, uploads: uploads, log: log,
         isotovideo: Isotovideo(settings), supervisor: Supervisor(settings, environment: environment),

@@ -4,6 +4,7 @@ import Logging
 import PNGOptimizer
 import ProcessTree
 import Support
+import SystemPackage
 import Transport
 import WebUIClient
 
@@ -16,6 +17,8 @@ struct SlotContext: Sendable {
   var pool: Pool
   /// Each share is read on a lane of its own.
   var shareLane: IOLane
+  /// Shares that this process has seen with something in them.
+  var filledShares: Guarded<Set<FilePath>>
   /// Where the cache is read; the share's lane without a cache.
   var cacheLane: IOLane
   var http: HTTPClient

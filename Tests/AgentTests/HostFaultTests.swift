@@ -183,6 +183,23 @@ struct HostFaultTests {
       ruin: { try Files.move(share, to: away) })
   }
 
+  @Test("a share that is not mounted any more: its mount point is empty")
+  func unmountedShare() async throws {
+    let bench = try await bench()
+    let (share, away) = (bench.share, bench.folder.path.appending("away"))
+    let text = "No share directory for \(bench.web.url): \(share) is empty, and was not before: mount it"
+    try await meetsFault(
+      bench, reason: "setup failure: \(text)", isBroken: text,
+      mend: {
+        try Files.remove(share)
+        try Files.move(away, to: share)
+      },
+      ruin: {
+        try Files.move(share, to: away)
+        try Files.makeDirectory(share)
+      })
+  }
+
   @Test("no isotovideo, until it is installed")
   func isotovideo() async throws {
     let folder = try TemporaryFolder()
