@@ -7,9 +7,9 @@ package import SystemPackage
 package final class Pool: Sendable {
   package let path: FilePath
   package let lane: IOLane
-  /// Where something was mounted when this process began to use the pool, relative to it: that stays.
+  /// The mount points, relative to the pool, that existed when this process began to use the pool.
   private let mountPoints = Guarded<Set<FilePath>?>(nil)
-  /// How many cleanings have been begun and not ended.
+  /// The number of unfinished calls of ``clean(limit:)``.
   private let cleanings = Guarded(0)
 
   /// - Throws: `ServiceThread.CannotStart`.
@@ -66,7 +66,7 @@ package final class Pool: Sendable {
     if let failure = PoolFailure(report) { throw failure }
   }
 
-  /// Whether a cleaning goes on, or waits for a file system that hangs.
+  /// Whether the pool is still being cleaned, possibly by a call that hangs.
   package var isBeingCleaned: Bool { cleanings.withLock { $0 > 0 } }
 
   /// Makes the logs of a new job begin empty (protocol §5), also in a pool that is not cleaned.

@@ -2,16 +2,15 @@ import CLinux
 import Glibc
 public import SystemPackage
 
-/// The removal of all that is in a folder, whatever others have made of it: as deep and wide as it may be, and while it
-/// changes.
+/// Removes the contents of a folder that others may have filled, and may still change.
 ///
-/// Entries are removed by descriptors of the folders that they are in, so that no path is too long, no link is followed and
-/// nothing is removed outside, even if another process moves folders or puts links in their place. Folders get u+rwx on the
-/// way. What cannot be removed stays, and the removal goes on with the rest. A mount is never entered, a bind mount of the
-/// same file system included.
+/// Entries are removed relative to a descriptor of their folder. So paths of any length work, links are never followed, and
+/// nothing outside is removed even if another process moves folders or replaces them by links. Folders get u+rwx on the way.
+/// After an error the removal goes on with the next entry. Mounts are never entered, including bind mounts of the same file
+/// system.
 ///
-/// The descriptors in use are bounded, and no depth takes stack. Memory is taken for the names of folders that are still to
-/// be removed. All calls block.
+/// The number of open descriptors is bounded. Depth costs no stack; memory grows with the names of the folders that are yet
+/// to be removed. All calls block.
 public struct FolderRemoval {
   /// An entry that could not be removed.
   public struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
@@ -71,14 +70,14 @@ public struct FolderRemoval {
     return removal.report
   }
 
-  /// A folder on the way from the root to what is being removed.
+  /// A folder on the path from the root to the entry that is being removed.
   private struct Level {
-    /// Its name in the folder above, which a NUL ends.
+    /// The NUL-terminated name in the parent folder.
     var name: [CChar]
     /// -1 while it is closed.
     var descriptor: Int32
     var identity: Identity
-    /// Folders in it that are still to be entered: their names, each ended by a NUL.
+    /// The NUL-terminated names of the subfolders that are yet to be entered.
     var pending: [CChar] = []
     var hasRemoved = false
     /// An entry of it stays.
@@ -86,7 +85,7 @@ public struct FolderRemoval {
     /// How often it was listed.
     var passes = 0
 
-    /// Whether it is listed again: an entry may have come meanwhile, or the file system has left one out.
+    /// Whether to list the folder again: an entry may have been added, or the file system has skipped one.
     var isWorthAnotherPass: Bool { !isKept && (1..<FolderRemoval.maximumPasses).contains(passes) }
 
     mutating func nextPending() -> [CChar]? {
@@ -97,7 +96,7 @@ public struct FolderRemoval {
     }
   }
 
-  /// What a folder is told by, whatever its name is.
+  /// Identifies a folder independently of its name.
   private struct Identity: Hashable {
     var device: UInt64
     var inode: UInt64
@@ -108,9 +107,9 @@ public struct FolderRemoval {
     }
   }
 
-  /// The depth down to which folders stay open. Deeper ones are found again by `..`.
+  /// The depth down to which folders stay open. Deeper ones are reopened by `..`.
   private static let maximumOpenDepth = 16
-  /// A folder that somebody fills as fast as it is emptied is left to the next removal.
+  /// The number of times a folder is listed that is filled as fast as it is emptied.
   private static let maximumPasses = 100
   private static let maximumReports = 10
   private static let bufferSize = 1 << 15
@@ -280,8 +279,8 @@ public struct FolderRemoval {
     }
   }
 
-  /// Opens the folder above, which was closed on the way down. If somebody has moved the innermost folder away, it is left
-  /// alone, and so are those above that are closed.
+  /// Reopens the parent folder, which was closed on the way down. If the innermost folder has been moved elsewhere, the
+  /// removal continues in the closest ancestor that is still open.
   private mutating func openParent(of level: Level, as identity: Identity) -> Int32? {
     let descriptor = openat(level.descriptor, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0)
     var code = descriptor < 0 ? errno : 0
