@@ -48,7 +48,7 @@ struct IdleShutdown: Sendable {
   /// Lives until its task is cancelled.
   func run() async {
     logger.info("While this slot is idle, its machine is switched off by IPMI every \(interval)")
-    await withTaskGroup(of: Void.self) { group in
+    await withDiscardingTaskGroup { group in
       var work: Latch<Void>?
       for await isIdle in idleness where isIdle != (work != nil) {
         work?.open(with: ())

@@ -96,7 +96,8 @@ package actor Slot {
 
   /// Lives until it is told to end, or no web UI takes the worker any more.
   package func run(_ commands: AsyncStream<Command>) async -> End {
-    await withTaskGroup(of: Void.self) { group in
+    // Discarding, since tasks are added as long as the slot lives: any other group keeps each one that has ended.
+    await withDiscardingTaskGroup { group in
       group.addTask { [outbox] in
         for await command in commands { outbox.yield(.command(command)) }
       }
@@ -117,7 +118,7 @@ package actor Slot {
   }
 
   /// Goes on with the job that an earlier process has left, if there is one, and registers.
-  private func begin(in group: inout TaskGroup<Void>) async {
+  private func begin(in group: inout DiscardingTaskGroup) async {
     if let past = await takeBack() {
       await start(past.record, found: past.found, webUI: past.webUI, in: &group)
     } else {
@@ -133,7 +134,7 @@ package actor Slot {
   }
 
   private func start(
-    _ record: JobRecord, found: Supervisor.Finding = .none, webUI: Int, in group: inout TaskGroup<Void>
+    _ record: JobRecord, found: Supervisor.Finding = .none, webUI: Int, in group: inout DiscardingTaskGroup
   ) async {
     let stop = Latch<StopReason>()
     stopJob = stop
@@ -156,7 +157,7 @@ package actor Slot {
   }
 
   private func start(
-    _ job: JobInfo, rest: JobQueue, skipReason: SkipReason? = nil, webUI: Int, in group: inout TaskGroup<Void>
+    _ job: JobInfo, rest: JobQueue, skipReason: SkipReason? = nil, webUI: Int, in group: inout DiscardingTaskGroup
   ) async {
     // A web UI that has not been there since the slot began has given the job to an earlier process of it.
     var known = workerIDs[webUI].value
@@ -254,7 +255,7 @@ package actor Slot {
     if case .finishing(let next, _) = state.phase { !next.isEmpty } else { !state.queue.isEmpty }
   }
 
-  private func perform(_ action: SlotState.Action, in group: inout TaskGroup<Void>) async {
+  private func perform(_ action: SlotState.Action, in group: inout DiscardingTaskGroup) async {
     switch action {
     case .start(let job, let rest, let webUI): await start(job, rest: rest, webUI: webUI, in: &group)
     case .skip(let job, let rest, let reason, let webUI):
@@ -334,7 +335,7 @@ package actor Slot {
   }
 
   /// Does not wait for the next regular look at an obstacle that may be gone in a moment.
-  private func recheckSoon(in group: inout TaskGroup<Void>) {
+  private func recheckSoon(in group: inout DiscardingTaskGroup) {
     guard state.phase == .idle, state.obstacle?.isEphemeral == true, !isRecheckDue else { return }
     isRecheckDue = true
     group.addTask { [outbox, context] in
