@@ -48,7 +48,7 @@ struct Heartbeat: Sendable {
   private func answers(_ answer: Latch<Void>, within limit: Duration) async -> Bool {
     await withTaskGroup(of: Void.self) { group in
       group.addTask { try? await answer.wait() }
-      group.addTask { try? await Task.sleep(for: limit) }
+      group.addTask { try? await DeadlineClock().sleep(for: limit) }
       await group.next()
       group.cancelAll()
     }

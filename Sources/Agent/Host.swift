@@ -42,15 +42,20 @@ package struct Host: Sendable {
     var facts = try await knowledge
     if let warning = await unitWarning { facts.problems.append(warning) }
     let hostLog = SlotLog(level: settings.map(\.logLevel).min() ?? .info, output: output)
-    let watchLogger = hostLog.logger()
-    let watcher = FileWatcher { watchLogger.warning("\($0)") }
+    let hostLogger = hostLog.logger()
+    let watcher = FileWatcher { hostLogger.warning("\($0)") }
     let images = try ImageWorkers()
     let memoryLane = try IOLane(name: "memory")
     let memory = IdleMemory { thoroughly in
-      _ = try? await memoryLane.run { ProcessMemory.giveBack(thoroughly: thoroughly) }
+      let bytes = try? await memoryLane.run {
+        ProcessMemory.giveBack(thoroughly: thoroughly)
+        return ProcessMemory.bytesInUse
+      }
+      // The one number that tells a leak from memory that malloc keeps: a host whose log shows it grow leaks.
+      if let bytes { hostLogger.debug("Memory in use: \(bytes) bytes") }
     }
     let uploads = SharedUploads.all(for: settings)
-    let report = notifier.map { ServiceReport($0, slots: settings.map(\.instance), logger: hostLog.logger()) }
+    let report = notifier.map { ServiceReport($0, slots: settings.map(\.instance), logger: hostLogger) }
     var slots: [Slot] = []
     var logs: [SlotLog] = []
     var shutdowns: [IdleShutdown] = []
@@ -91,7 +96,7 @@ package struct Host: Sendable {
         cacheLane: settings.cache == nil ? shareLane : try IOLane(name: "cache"), http: http,
         webSockets: webSockets, watcher: watcher, images: images, uploads: uploads, log: log,
         isotovideo: Isotovideo(settings), supervisor: Supervisor(settings, environment: environment),
-        environment: environment, clock: ContinuousClock(),
+        environment: environment, clock: DeadlineClock(),
         startLimit: try settings.lock.map { try StartLimit($0) }, recheck: recheck,
         report: { [number = settings.instance] in
           report?.note($0, slot: number)

@@ -16,7 +16,7 @@ struct IdleMemory: Sendable {
 
   /// - Parameter giveBack: see `ProcessMemory`.
   init(
-    clock: any Clock<Duration> & Sendable = ContinuousClock(),
+    clock: any Clock<Duration> & Sendable = DeadlineClock(),
     giveBack: @escaping @Sendable (_ thoroughly: Bool) async -> Void
   ) {
     self.clock = clock

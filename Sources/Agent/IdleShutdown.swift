@@ -23,7 +23,7 @@ struct IdleShutdown: Sendable {
   /// - Parameter environment: of ipmitool.
   init?(
     _ ipmi: Settings.IPMI, environment: [String: String], logger: Logger,
-    clock: any Clock<Duration> & Sendable = ContinuousClock()
+    clock: any Clock<Duration> & Sendable = DeadlineClock()
   ) {
     guard let interval = ipmi.autoShutdownInterval, let user = ipmi.user, let password = ipmi.password else {
       return nil

@@ -16,7 +16,7 @@ package struct CacheService: Sendable {
   /// - Parameter logger: hears what a set-up waits for.
   package init(
     _ cache: Settings.Cache, http: HTTPClient, logger: Logger,
-    clock: any Clock<Duration> & Sendable = ContinuousClock()
+    clock: any Clock<Duration> & Sendable = DeadlineClock()
   ) {
     self.cache = cache
     self.http = http

@@ -35,3 +35,9 @@ void clinux_give_back_memory(bool thoroughly) {
   malloc_trim(0);
   dl_iterate_phdr(give_back_object, &thoroughly);
 }
+
+size_t clinux_bytes_in_use(void) {
+  struct mallinfo2 all = mallinfo2();
+  // Blocks in the arenas, and those that are mappings of their own.
+  return all.uordblks + all.hblkhd;
+}

@@ -56,7 +56,7 @@ public enum Program {
         }
       }
       group.addTask {
-        try await Task.sleep(for: limit)
+        try await DeadlineClock().sleep(for: limit)
         throw ProcessError("\(command.executable) did not end within \(limit)")
       }
       defer { group.cancelAll() }
@@ -110,7 +110,7 @@ public enum Program {
         }
       }
       group.addTask {
-        try await Task.sleep(for: limit)
+        try await DeadlineClock().sleep(for: limit)
         throw ProcessError("\(command.executable) did not end within \(limit)")
       }
       defer { group.cancelAll() }

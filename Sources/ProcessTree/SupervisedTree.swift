@@ -155,7 +155,7 @@ public final class SupervisedTree: Sendable {
     try await withThrowingTaskGroup(of: SupervisorConnection.Answer?.self) { group in
       group.addTask { try await reply.wait() }
       group.addTask {
-        try await Task.sleep(for: limit)
+        try await DeadlineClock().sleep(for: limit)
         return nil
       }
       defer { group.cancelAll() }

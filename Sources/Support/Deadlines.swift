@@ -23,19 +23,25 @@ final class Deadlines: Sendable {
           until: { $0.alarm },
           then: { state -> [@Sendable () -> Void] in
             let now = ContinuousClock.now
-            let due = state.actions.filter { $0.value.deadline <= now }
-            for id in due.keys { state.actions[id] = nil }
-            state.alarm = state.actions.values.map(\.deadline).min()
-            return due.values.map(\.action)
+            var due: [(id: ID, action: @Sendable () -> Void)] = []
+            state.alarm = nil
+            for (id, entry) in state.actions {
+              if entry.deadline <= now {
+                due.append((id, entry.action))
+              } else {
+                state.alarm = min(state.alarm ?? entry.deadline, entry.deadline)
+              }
+            }
+            for (id, _) in due { state.actions[id] = nil }
+            return due.map(\.action)
           })
         for action in due { action() }
       }
     }
   }
 
-  /// Calls `action` on the thread, which it must not hold up, when `limit` has passed, unless that is revoked before.
-  func set(_ limit: Duration, _ action: @escaping @Sendable () -> Void) -> ID {
-    let deadline = ContinuousClock.now + limit
+  /// Calls `action` on the thread, which it must not hold up, at `deadline`, unless that is revoked before.
+  func set(_ deadline: ContinuousClock.Instant, _ action: @escaping @Sendable () -> Void) -> ID {
     var id = 0
     state.changeQuietly { state in
       state.lastID += 1

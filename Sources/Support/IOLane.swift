@@ -54,7 +54,7 @@ public final class IOLane: Sendable {
     limit: Duration, orElse: @escaping @Sendable (TimedOut) -> Void, _ body: @escaping @Sendable () -> Void
   ) {
     let (deadlines, timedOut) = (deadlines, TimedOut(lane: name, limit: limit))
-    let deadline = deadlines.set(limit) { orElse(timedOut) }
+    let deadline = deadlines.set(.now + limit) { orElse(timedOut) }
     submit {
       body()
       deadlines.revoke(deadline)

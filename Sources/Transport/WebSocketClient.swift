@@ -1,3 +1,5 @@
+import Support
+
 /// WebSocket on libwebsockets. All clients of a process share one thread; see ``WebSocketConnection``.
 public final class WebSocketClient: Sendable {
   private let loop: ServiceLoop
@@ -80,7 +82,7 @@ private func withTimeout<Value: Sendable>(
   try await withThrowingTaskGroup(of: Value?.self) { group in
     group.addTask { try await body() }
     group.addTask {
-      try? await Task.sleep(for: limit)
+      try? await DeadlineClock().sleep(for: limit)
       return nil
     }
     defer { group.cancelAll() }

@@ -53,7 +53,7 @@ package struct AssetUploader: Sendable {
   package init(
     job: Int64, client: WebUIClient, pool: FilePath, lane: IOLane, options: Options,
     ledger: UploadLedger = UploadLedger(), tally: Observed<UploadTally> = Observed(UploadTally()), logger: Logger,
-    clock: any Clock<Duration> = ContinuousClock(),
+    clock: any Clock<Duration> = DeadlineClock(),
     random: @escaping @Sendable () -> Double = { .random(in: 0...1) }
   ) {
     self.job = job

@@ -62,7 +62,7 @@ package struct WebUIClient: Sendable {
   package init(
     _ address: WebUIAddress, credentials: Credentials?, http: HTTPClient, retry: Settings.Retry,
     uploads: UploadBudget = UploadBudget(4), logger: Logger,
-    clock: any Clock<Duration> = ContinuousClock(),
+    clock: any Clock<Duration> = DeadlineClock(),
     now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
   ) {
     self.address = address

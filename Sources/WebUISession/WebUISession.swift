@@ -35,7 +35,7 @@ package actor WebUISession {
 
     package init(
       connectInterval: Duration, statusInterval: ClosedRange<Duration>, answerLimit: Duration = .seconds(60),
-      clock: any Clock<Duration> & Sendable = ContinuousClock(),
+      clock: any Clock<Duration> & Sendable = DeadlineClock(),
       random: @escaping @Sendable () -> Double = { Double.random(in: 0...1) }
     ) {
       self.connectInterval = connectInterval

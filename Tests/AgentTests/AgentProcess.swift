@@ -10,8 +10,9 @@ final class AgentProcess: Sendable {
   private let end: Latch<Int32>
 
   /// Starts a slot of a workbench. What it logs is appended to `log`.
-  convenience init(_ bench: Workbench, log: FilePath) throws {
-    let program = try Workbench.program("worker-agent")
+  /// - Parameter program: another build of the program than that of the tests.
+  convenience init(_ bench: Workbench, program: String? = nil, log: FilePath) throws {
+    let program = try program ?? Workbench.program("worker-agent")
     let arguments = ["--instance", "\(bench.instance)", "--isotovideo", try Workbench.program("fake-isotovideo")]
     try self.init(
       Command(

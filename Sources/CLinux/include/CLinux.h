@@ -59,6 +59,10 @@ void clinux_map_blocks_from(size_t size);
 /// `thoroughly`, also those of data that nobody has written so far.
 void clinux_give_back_memory(bool thoroughly);
 
+/// The bytes of all blocks that malloc has given out and not got back (mallinfo2). A few more count that its threads keep
+/// for themselves (tcache). Takes the lock of each arena in turn.
+size_t clinux_bytes_in_use(void);
+
 /// Whether `bytes` have `part` in them (memmem).
 bool clinux_contains(const void *bytes, size_t count, const void *part, size_t part_count);
 
