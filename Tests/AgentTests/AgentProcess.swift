@@ -10,13 +10,18 @@ final class AgentProcess: Sendable {
   private let end: Latch<Int32>
 
   /// Starts a slot of a workbench. What it logs is appended to `log`.
-  /// - Parameter program: another build of the program than that of the tests.
-  convenience init(_ bench: Workbench, program: String? = nil, log: FilePath) throws {
+  /// - Parameters:
+  ///   - program: another build of the program than that of the tests.
+  ///   - environment: what it has in its environment beside what the workbench sets.
+  convenience init(
+    _ bench: Workbench, program: String? = nil, environment: [String: String] = [:], log: FilePath
+  ) throws {
     let program = try program ?? Workbench.program("worker-agent")
     let arguments = ["--instance", "\(bench.instance)", "--isotovideo", try Workbench.program("fake-isotovideo")]
     try self.init(
       Command(
-        program, arguments: arguments, environment: bench.environment.merging(bench.processEnvironment) { $1 },
+        program, arguments: arguments,
+        environment: environment.merging(bench.environment.merging(bench.processEnvironment) { $1 }) { $1 },
         workingDirectory: "/"),
       log: log)
   }
