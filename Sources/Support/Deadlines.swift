@@ -1,4 +1,5 @@
-/// Calls closures at points in time that are rarely reached: to set a deadline and to take it back costs a lock, and no more.
+/// Calls closures at points in time, of which most are not reached: to set a deadline and to take it back costs a lock, and no
+/// more. To find those that are due takes a look at all that are set, a few dozen for each slot.
 /// Its one thread wakes up when the earliest of those that were set has passed.
 final class Deadlines: Sendable {
   /// What tells a deadline from the others.
