@@ -10,7 +10,51 @@ public enum Program {
   ///   - limit: how long it may take; it is killed after that.
   /// - Throws: ``ProcessError`` if it cannot be started, fails, takes too long or prints more than a megabyte.
   public static func output(of command: Command, limit: Duration) async throws -> String {
-    try await output(of: command, input: nil, limit: limit, acceptsFailure: false)
+    try await output(of: command, limit: limit) {
+      let result = try await Subprocess.run(
+        command.subprocessExecutable,
+        arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
+        workingDirectory: command.workingDirectory, input: .none, output: .string(limit: 1 << 20), error: .discarded)
+      let exit = ProcessExit(result.terminationStatus)
+      guard exit.isSuccess else { throw ProcessError("\(command.executable) failed with exit status \(exit)") }
+      return result.standardOutput
+    }
+  }
+
+  /// Runs a program that prints a line, and returns that once the program has ended, with whatever exit status.
+  ///
+  /// In this way, nothing is left in memory: of each process whose output swift-subprocess 1.0.2 reads, it keeps 140 bytes. The
+  /// pipe is read at the end only, so a program that prints more than it holds, at least a page, waits for its limit.
+  /// - Parameters:
+  ///   - input: an open file to be its standard input; nothing if it is nil.
+  ///   - limit: how long it may take; it is killed after that.
+  /// - Throws: ``ProcessError`` if it cannot be started or takes too long; `CancellationError`.
+  static func line(of command: Command, input: FileDescriptor?, limit: Duration) async throws -> String {
+    try await output(of: command, limit: limit) {
+      // Others may have the other end for longer: to read must not block.
+      let pipe = try FileDescriptor.pipe(options: [.closeOnExec, .nonBlocking])
+      defer { try? pipe.readEnd.close() }
+      func run(_ input: some InputProtocol) async throws {
+        _ = try await Subprocess.run(
+          command.subprocessExecutable,
+          arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
+          workingDirectory: command.workingDirectory, input: input,
+          output: .fileDescriptor(pipe.writeEnd, closeAfterSpawningProcess: true), error: .discarded)
+      }
+      if let input {
+        try await run(.fileDescriptor(input, closeAfterSpawningProcess: false))
+      } else {
+        try await run(.none)
+      }
+      let line = try [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
+        do { count = try pipe.readEnd.read(into: UnsafeMutableRawBufferPointer(buffer)) } catch Errno
+          .resourceTemporarilyUnavailable
+        {
+          count = 0
+        }
+      }
+      return String(decoding: line, as: UTF8.self)
+    }
   }
 
   /// Runs a program in a session of its own, with its output appended to `file`, and waits for its end. Cancelling kills
@@ -89,21 +133,12 @@ public enum Program {
     }
   }
 
-  /// - Parameters:
-  ///   - input: an open file to be its standard input; nothing if it is nil.
-  ///   - acceptsFailure: whether what it says counts even if its exit status is not 0.
-  static func output(
-    of command: Command, input: FileDescriptor?, limit: Duration, acceptsFailure: Bool
+  private static func output(
+    of command: Command, limit: Duration, _ ask: @escaping @Sendable () async throws -> String
   ) async throws -> String {
     try await withThrowingTaskGroup(of: String.self) { group in
       group.addTask {
-        do {
-          let (exit, text) = try await ask(command, input: input)
-          guard exit.isSuccess || acceptsFailure else {
-            throw ProcessError("\(command.executable) failed with exit status \(exit)")
-          }
-          return text
-        } catch let error as ProcessError {
+        do { return try await ask() } catch let error as ProcessError {
           throw error
         } catch {
           throw ProcessError("cannot run \(command.executable): \(error)")
@@ -117,18 +152,5 @@ public enum Program {
       guard let text = try await group.next() else { throw CancellationError() }
       return text
     }
-  }
-
-  private static func ask(_ command: Command, input: FileDescriptor?) async throws -> (ProcessExit, String) {
-    func run(_ input: some InputProtocol) async throws -> (ProcessExit, String) {
-      let result = try await Subprocess.run(
-        command.subprocessExecutable,
-        arguments: Arguments(command.arguments), environment: command.subprocessEnvironment,
-        workingDirectory: command.workingDirectory, input: input,
-        output: .string(limit: 1 << 20), error: .discarded)
-      return (ProcessExit(result.terminationStatus), result.standardOutput)
-    }
-    guard let input else { return try await run(.none) }
-    return try await run(.fileDescriptor(input, closeAfterSpawningProcess: false))
   }
 }

@@ -72,8 +72,7 @@ public struct Supervisor: Sendable {
       let lane = try IOLane(name: "supervisor")
       start.executable = try await lane.run { try findProgram() }.string
       if let cgroupParent { try await lane.run { ControlGroup.removeAbandoned(below: cgroupParent) } }
-      let answer = try await Program.output(
-        of: start, input: lock?.descriptor, limit: .seconds(30), acceptsFailure: true)
+      let answer = try await Program.line(of: start, input: lock?.descriptor, limit: .seconds(30))
       guard answer.hasPrefix("ready ") else {
         throw ProcessError("cannot start \(command.executable): \(answer.trimmingPrefix("error: ").trimmed)")
       }
