@@ -1,4 +1,3 @@
-import HTTPServer
 import OpenQAProtocol
 import Support
 import SystemPackage
@@ -14,13 +13,9 @@ struct ArrivingAsset: Sendable {
   private let scope: String
   private let name: String
 
-  /// - Throws: `RequestError` for a scope that there is not, or a name that is none.
-  init(scope: String, name: String) throws(RequestError) {
-    guard ["private", "public"].contains(scope) else { throw .malformed("there are no assets '\(scope)'") }
-    guard !name.isEmpty, !name.contains("/"), !name.contains("\0"), name != ".", name != ".." else {
-      throw .malformed("an asset cannot be called '\(name)'")
-    }
-    self.scope = scope
+  /// - Parameter name: a name for which ``ArtefactCheck/isPlain(_:)`` holds.
+  init(scope: String, name: String) {
+    self.scope = scope == "public" ? scope : "private"
     self.name = name
   }
 
@@ -33,31 +28,49 @@ struct ArrivingAsset: Sendable {
   func take(chunk image: FilePath, in home: FilePath) throws -> Bool {
     defer { try? Files.remove(image) }
     let content = try Files.read(image, limit: ArrivingAsset.maximumImageSize) ?? []
-    let chunk = try StorableChunk(image: content)
-    guard chunk.isIntact else { throw ProtocolError("chunk \(chunk.index): the content is not what its sum says") }
+    let chunk = try ArrivingAsset.chunk(content)
     let temporary = temporary(in: home)
-    if chunk.index == 1 { try begin(temporary) }
-    let size = Files.status(of: temporary, followsLinks: false)?.size ?? 0
-    // A chunk that comes again takes its own place.
-    guard chunk.start <= size else { throw ProtocolError("chunk \(chunk.index): bytes before it are missing") }
+    // Chunks are taken in any order: bytes that are missing show in the sum of the whole.
+    if !Files.exists(temporary) { try begin(temporary) }
+    guard chunk.isIntact else {
+      // What has arrived cannot be completed any more: openQA throws it away as well.
+      if chunk.isLast { discard(in: home) }
+      throw ProtocolError("Can't verify written data from chunk")
+    }
     try write(chunk.content, at: chunk.start, of: temporary)
     guard chunk.isLast else { return false }
     let sum = StorableChunk.text(of: try Files.digest(.sha256, of: temporary))
     guard sum == chunk.totalChecksum else {
       discard(in: home)
-      throw ProtocolError("\(name): Checksum mismatch expected \(chunk.totalChecksum) got: \(sum)")
+      throw ProtocolError(
+        "Checksum mismatch expected \(chunk.totalChecksum) got: \(sum) ( weak check on last bytes )")
     }
     try Files.move(temporary, to: home.appending(place))
     return true
   }
 
+  /// Reads a chunk.
+  /// - Throws: ``ProtocolError`` with Perl's texts for an image that is none.
+  private static func chunk(_ image: [UInt8]) throws(ProtocolError) -> StorableChunk {
+    guard image.count > 2, image[0] == 0x05 else {
+      throw ProtocolError("Magic number checking on storable string failed")
+    }
+    do { return try StorableChunk(image: image) } catch {
+      // Perl has another text for each of these: all of them are a chunk that is not whole.
+      throw ProtocolError("Can't use an undefined value as a HASH reference (\(error))")
+    }
+  }
+
   /// Copies the asset from where its worker has it.
-  /// - Throws: `FileError`.
+  /// - Throws: ``ProtocolError`` if there is no such file; ``FileError``.
   func copy(_ source: FilePath, in home: FilePath) throws {
     let temporary = temporary(in: home)
     try begin(temporary)
-    guard let status = Files.status(of: source), status.kind == .file else {
-      throw FileError("read", source, .invalidArgument)
+    guard let status = Files.status(of: source) else {
+      throw ProtocolError("Can't copy file \"\(source)\" to \"\(temporary)\": No such file or directory")
+    }
+    guard status.kind == .file else {
+      throw ProtocolError("Can't copy file \"\(source)\" to \"\(temporary)\": Is a directory")
     }
     do {
       let reading = try FileDescriptor.open(source, .readOnly, options: [.nonBlocking, .closeOnExec])

@@ -83,6 +83,11 @@ struct JobBoard: Sendable {
       + children(of: job).map { children(of: $0).isEmpty ? .integer($0) : .array(sequence(of: $0)) }
   }
 
+  /// Notes that a worker has accepted its job.
+  mutating func accept(_ job: Int64, by worker: Int64) {
+    if jobs[job]?.worker == worker, jobs[job]?.state == .assigned { jobs[job]?.state = .setup }
+  }
+
   /// Takes a job back that its worker does not want.
   mutating func unassign(_ job: Int64, from worker: Int64) {
     guard jobs[job]?.worker == worker, jobs[job]?.state == .assigned else { return }
@@ -97,9 +102,19 @@ struct JobBoard: Sendable {
     if let job = workers[worker]?.job { unassign(job, from: worker) }
   }
 
-  /// Ends a job and frees its worker.
+  /// Ends a job without its worker and frees that.
   mutating func finish(_ job: Int64, result: String?, reason: String?) {
     jobs[job]?.finish(result: result, reason: reason)
+    release(job)
+  }
+
+  /// Ends a job as its worker tells, and frees that.
+  mutating func finish(_ job: Int64, _ end: EndCheck) {
+    jobs[job]?.finish(end)
+    release(job)
+  }
+
+  private mutating func release(_ job: Int64) {
     for (id, worker) in workers where worker.job == job {
       workers[id]?.job = jobs.values.filter { $0.worker == id && $0.state == .assigned }.map(\.id).min()
     }

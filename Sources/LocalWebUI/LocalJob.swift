@@ -1,4 +1,3 @@
-import OpenQAProtocol
 package import Support
 
 /// A job as the embedded web UI knows it: what was asked for, and what its worker has told of it.
@@ -18,18 +17,12 @@ package struct LocalJob: Sendable, Hashable {
   package struct Module: Sendable, Hashable {
     package var name: String
     package var category: String
+    package var script: String
     package var flags: JSON
-    /// `none`, `running`, `passed`, `softfailed` or `failed`.
+    /// openQA's word for the result: `none`, `running`, `passed`, `softfailed`, `failed`, `skipped`, or any other text.
     package var result = "none"
     /// The module's result as its worker sent it last.
     package var content: JSON = .null
-  }
-
-  /// What a worker gets to hear of a status.
-  package enum Reply: Sendable, Hashable {
-    case answer(JSON)
-    /// The job is not this worker's, or over.
-    case refusal(String)
   }
 
   package let id: Int64
@@ -52,7 +45,7 @@ package struct LocalJob: Sendable, Hashable {
   package internal(set) var files: Set<String> = []
   /// How often its end was told.
   package internal(set) var timesEnded = 0
-  /// Each status, in order.
+  /// The accepted statuses, in order.
   package private(set) var statuses: [JSON] = []
 
   init(id: Int64, settings: [String: JSON], parent: Int64? = nil) {
@@ -70,66 +63,17 @@ package struct LocalJob: Sendable, Hashable {
     return parts.joined(separator: "-") + (text("MACHINE").map { "@\($0)" } ?? "")
   }
 
-  /// Takes what `POST jobs/ID/status` brings.
-  /// - Parameter storedImages: MD5 sums of all images there are, of other jobs, too.
-  mutating func take(status: JSON, storedImages: Set<String>) -> Reply {
-    guard state != .done else { return .refusal("Got status update for job \(id) that is already done") }
-    guard let sender = status["worker_id"].flatMap(JobInfo.id(of:)), sender == worker else {
-      return .refusal("Got status update for job \(id) with unexpected worker ID")
-    }
-    statuses.append(status)
-    if status["uploading"]?.isTruthy == true {
-      state = .uploading
-      return .answer(["result": 1])
-    }
-    if status["setup"]?.isTruthy == true {
-      state = .setup
-      return .answer(["result": 1])
-    }
-    if state != .uploading { state = .running }
-    for entry in status["test_order"]?.array ?? [] { add(module: entry) }
-    for (name, content) in status["result"]?.object ?? [:] { take(result: content, of: name) }
-    return .answer([
-      "result": 1,
-      "known_images": .array(storedImages.intersection(namedImages.keys).sorted().map { .string($0) }),
-      "known_files": .array(files.intersection(namedFiles).sorted().map { .string($0) }),
-      "job_result": .string(computedResult),
-    ])
+  /// Notes an image that a result names.
+  mutating func note(image md5: String, as name: String) {
+    namedImages[md5] = name
+    screenshots[name] = md5
   }
 
-  private mutating func add(module entry: JSON) {
-    guard let name = entry["name"]?.string, !modules.contains(where: { $0.name == name }) else { return }
-    modules.append(
-      Module(name: name, category: entry["category"]?.scalar ?? "", flags: entry["flags"] ?? [:]))
-  }
+  /// Notes a text or sound that a result names.
+  mutating func note(file: String) { namedFiles.insert(file) }
 
-  private mutating func take(result content: JSON, of name: String) {
-    guard let index = modules.firstIndex(where: { $0.name == name }) else { return }
-    modules[index].content = content
-    modules[index].result =
-      switch content["result"]?.scalar ?? "" {
-      case "ok", "passed": (content["dents"]?.isTruthy ?? false) ? "softfailed" : "passed"
-      case "softfail", "softfailed": "softfailed"
-      case "running": "running"
-      case "fail", "failed": "failed"
-      default: "none"
-      }
-    for step in content["details"]?.array ?? [] {
-      if let name = step["screenshot"]?["name"]?.string, let md5 = step["screenshot"]?["md5"]?.string {
-        namedImages[md5] = name
-        screenshots[name] = md5
-      }
-      for kind in ["text", "audio"] { if let file = step[kind]?.string { namedFiles.insert(file) } }
-    }
-  }
-
-  /// What the modules' results amount to.
-  var computedResult: String {
-    let results = modules.map(\.result)
-    if modules.isEmpty || results.allSatisfy({ $0 == "none" }) { return "incomplete" }
-    if results.contains(where: { $0 != "passed" && $0 != "softfailed" }) { return "failed" }
-    return results.contains("softfailed") ? "softfailed" : "passed"
-  }
+  /// Notes a status that was accepted, without what is in files.
+  mutating func record(_ status: [String: JSON]) { statuses.append(LiveFiles.rest(of: .object(status))) }
 
   /// Ends the job.
   mutating func finish(result: String?, reason: String?) {

@@ -29,21 +29,21 @@ package actor LocalServer {
   /// A folder for each job, named by its id.
   package nonisolated let folder: FilePath
 
-  private let out: AsyncStream<Event>.Continuation
+  let out: AsyncStream<Event>.Continuation
   let lane: IOLane
   /// Counts whatever happens to jobs, for pages that show them.
   let changes = Observed(0)
   private let server: Latch<WebServer>
-  private(set) var board = JobBoard()
+  var board = JobBoard()
   /// How many screens have come of a job.
-  private(set) var screens: [Int64: Int] = [:]
+  var screens: [Int64: Int] = [:]
   private var sockets: [Int64: WebSocket] = [:]
   /// What is said to workers without waiting for it.
   private var outboxes: [Int64: AsyncStream<JSON>.Continuation] = [:]
   /// Where each image is, below the folder, by its MD5 sum: of those that are the same only one is sent.
-  private(set) var storedImages: [String: String] = [:]
+  var storedImages: [String: String] = [:]
   private var ends: [Int64: Latch<LocalJob>] = [:]
-  private var arrivals = 0
+  var arrivals = 0
 
   private init(folder: FilePath, lane: IOLane, server: Latch<WebServer>, url: String) {
     self.folder = folder
@@ -70,8 +70,8 @@ package actor LocalServer {
     let running = Latch<WebServer>()
     let server = try await WebServer.start(port: port) { request in
       let isForPage = LocalServer.isForPage(request)
-      if !isForPage, let refusal = check?.refusal(of: request) {
-        return .json(["error": .string(refusal)], status: 403)
+      if !isForPage, let text = check?.refusal(of: request) {
+        return Refusal(403, text).response(to: request)
       }
       guard let web = try await served.wait().web else { return .text("stopped\n", status: 503) }
       return try await isForPage ? web.show(request) : web.respond(to: request)
@@ -149,171 +149,7 @@ package actor LocalServer {
     outboxes[worker]?.yield(["type": .string(command.rawValue), "jobid": .integer(job)])
   }
 
-  // MARK: Requests
-
-  private func respond(to request: ServerRequest) async throws -> ServerResponse {
-    var parts = request.path.split(separator: "/").map(String.init)
-    // The live handler is a service of its own elsewhere.
-    let isLiveHandler = parts.first == "liveviewhandler"
-    if isLiveHandler { parts.removeFirst() }
-    guard parts.count > 2, parts[0] == "api", parts[1] == "v1" else { return .text("not found\n", status: 404) }
-    switch (request.method, parts[2], parts.count) {
-    case ("GET", "workers", 3), ("HEAD", "workers", 3): return .json(["workers": []])
-    case ("POST", "workers", 3): return register(request)
-    case ("GET", "ws", 4):
-      guard let worker = Int64(parts[3]), board.workers[worker] != nil else { break }
-      return .webSocket { await self.converse($0, with: worker) }
-    case ("POST", "jobs", 5):
-      guard let id = Int64(parts[3]), let job = board.jobs[id] else { break }
-      switch parts[4] {
-      case "upload_progress" where isLiveHandler:
-        out.yield(.progress(job: id, try JSON(parsing: try await request.body.collect(upTo: 1 << 16))))
-        return .json(["broadcast_count": 0])
-      case "status": return try await takeStatus(request, of: job)
-      case "artefact": return try await takeArtefact(request, of: job)
-      case "upload_state": return try await takeUploadState(request, of: job)
-      case "set_done": return await finish(job, request)
-      case "duplicate":
-        let copy = await schedule(job.settings)
-        return .json(["id": .integer(copy), "result": [[:]]])
-      default: break
-      }
-    default: break
-    }
-    return .json(["error": .string("there is no \(request.method) \(request.path)")], status: 404)
-  }
-
-  private func register(_ request: ServerRequest) -> ServerResponse {
-    for name in ["host", "instance", "cpu_arch", "mem_max", "worker_class"] where request.query(name) == nil {
-      return .json(["error": .string("Erroneous parameters (\(name) missing)")], status: 400)
-    }
-    let named = request.query.filter { $0.name == "job_id" }.compactMap { Int64($0.value) }
-    let (worker, abandoned) = board.register(
-      host: request.query("host") ?? "", instance: request.query("instance") ?? "",
-      classes: request.query("worker_class") ?? "", naming: named)
-    for job in abandoned { changed(job) }
-    return .json(["id": .integer(worker), "service_port_delta": 0])
-  }
-
-  private func takeStatus(_ request: ServerRequest, of job: LocalJob) async throws -> ServerResponse {
-    let body = try await request.body.collect(upTo: 256 << 20)
-    guard let status = (try? JSON(parsing: body))?["status"], status.object != nil else {
-      return .json(["error": "the body has no status"], status: 400)
-    }
-    let images = Set(storedImages.keys)
-    let reply = board.change(job.id) { $0.take(status: LiveFiles.rest(of: status), storedImages: images) }
-    try await linkImages(of: job.id)
-    changed(job.id)
-    if case .answer = reply {
-      let live = LiveFiles(folder: folder.appending(String(job.id)))
-      for change in try await lane.run({ try live.take(status) }) {
-        if change.file == LiveFiles.screen { screens[job.id, default: 0] += 1 }
-        out.yield(.live(job: job.id, file: change.file, size: change.size))
-        changes.change { $0 += 1 }
-      }
-    }
-    switch reply {
-    case .answer(let answer): return .json(answer)
-    case .refusal(let error): return .json(["error": .string(error)], status: 400)
-    case nil: return .json(["error": "no such job"], status: 404)
-    }
-  }
-
-  /// Gives a job the images that its results name and that have arrived under other names.
-  private func linkImages(of id: Int64) async throws {
-    guard let job = board.jobs[id] else { return }
-    let home = folder.appending(String(id))
-    var linked: Set<String> = []
-    for (name, sum) in job.screenshots where !job.files.isSuperset(of: [name, ".thumbs/\(name)"]) {
-      guard ArrivingArtefact.isPlain(name), let image = storedImages[sum].map({ folder.appending($0) }) else {
-        continue
-      }
-      let small = image.removingLastComponent().appending(".thumbs").appending(Files.name(of: image))
-      linked.formUnion(
-        try await lane.run {
-          var places: Set<String> = []
-          try Files.makeDirectory(home.appending(".thumbs"))
-          for (source, place) in [(image, name), (small, ".thumbs/\(name)")] where Files.exists(source) {
-            if !Files.exists(home.appending(place)) { try Files.hardLink(home.appending(place), to: source) }
-            places.insert(place)
-          }
-          return places
-        })
-    }
-    if !linked.isEmpty { _ = board.change(id) { $0.files.formUnion(linked) } }
-  }
-
-  private func takeArtefact(_ request: ServerRequest, of job: LocalJob) async throws -> ServerResponse {
-    guard job.worker != nil, job.state != .done else {
-      return .json(["error": "No worker assigned"], status: 404)
-    }
-    arrivals += 1
-    let home = folder.appending(String(job.id))
-    let temporary = home.appending(".arriving-\(arrivals)")
-    try await lane.run {
-      for name in [".thumbs", "ulogs"] { try Files.makeDirectory(home.appending(name)) }
-    }
-    let artefact = try await ArrivingArtefact(request, to: temporary, on: lane)
-    if let asset = try artefact.asset() { return await take(asset, artefact, of: job) }
-    try await lane.run { try Files.move(temporary, to: home.appending(artefact.place)) }
-    if let image = artefact.image { storedImages[image] = "\(job.id)/\(artefact.place)" }
-    _ = board.change(job.id) { $0.files.insert(artefact.place) }
-    out.yield(.arrived(job: job.id, file: artefact.place))
-    return .text("OK")
-  }
-
-  private func take(_ asset: ArrivingAsset, _ artefact: ArrivingArtefact, of job: LocalJob) async -> ServerResponse {
-    let home = folder.appending(String(job.id))
-    do {
-      let isComplete = try await lane.run {
-        guard let path = artefact.fields["local"] else { return try asset.take(chunk: artefact.temporary, in: home) }
-        try Files.remove(artefact.temporary)
-        try asset.copy(FilePath(path), in: home)
-        return true
-      }
-      if isComplete {
-        _ = board.change(job.id) { $0.files.insert(asset.place) }
-        out.yield(.arrived(job: job.id, file: asset.place))
-      }
-      return .json(["status": "ok"])
-    } catch {
-      // Whatever it is, the worker may try again.
-      return .json(["error": .string("Failed receiving asset: \(error)")], status: 500)
-    }
-  }
-
-  /// A worker gives up on an asset.
-  private func takeUploadState(_ request: ServerRequest, of job: LocalJob) async throws -> ServerResponse {
-    let form = try await request.form()
-    func field(_ name: String) -> String { form.first { $0.name == name }?.value ?? "" }
-    let asset = try ArrivingAsset(scope: field("scope"), name: field("filename"))
-    let home = folder.appending(String(job.id))
-    if field("state") == "fail" { try await lane.run { asset.discard(in: home) } }
-    return .text("OK")
-  }
-
-  private func finish(_ job: LocalJob, _ request: ServerRequest) async -> ServerResponse {
-    if let worker = request.query("worker_id").flatMap({ Int64($0) }), worker != job.worker {
-      return .json(["error": "the job is another worker's"], status: 400)
-    }
-    _ = board.change(job.id) { $0.timesEnded += 1 }
-    // A thumbnail comes after its image.
-    try? await linkImages(of: job.id)
-    if board.jobs[job.id]?.state != .done {
-      board.finish(job.id, result: request.query("result"), reason: request.query("reason"))
-    }
-    changed(job.id)
-    if let worker = job.worker {
-      board.free(worker)
-      await hand(to: worker)
-    }
-    let end = board.jobs[job.id]
-    return .json([
-      "result": end?.result.map { .string($0) } ?? nil, "reason": end?.reason.map { .string($0) } ?? nil,
-    ])
-  }
-
-  private func changed(_ id: Int64) {
+  func changed(_ id: Int64) {
     guard let job = board.jobs[id] else { return }
     out.yield(.changed(job))
     changes.change { $0 += 1 }
@@ -322,10 +158,12 @@ package actor LocalServer {
 
   // MARK: The WebSocket
 
-  private func converse(_ socket: WebSocket, with worker: Int64) async {
+  func converse(_ socket: WebSocket, with worker: Int64) async {
     // A worker has one connection; the newer one is the living one.
     if let older = sockets[worker] {
-      try? await older.close(code: 1008, reason: "only one connection per worker allowed, finishing old one")
+      try? await older.close(
+        code: 1008,
+        reason: "only one connection per worker allowed, finishing old one in favor of new one")
     }
     sockets[worker] = socket
     let (messages, outbox) = AsyncStream<JSON>.makeStream()
@@ -335,7 +173,10 @@ package actor LocalServer {
       group.addTask { for await message in messages { try? await socket.send(message.text) } }
       do {
         for try await text in socket.messages {
-          guard let message = try? JSON(parsing: text) else { continue }
+          guard let message = try? JSON(parsing: text), message.object != nil else {
+            try? await socket.close(code: 1003, reason: "Received unexpected data from worker, forcing close")
+            continue
+          }
           out.yield(.message(message, worker: worker))
           await take(message, from: worker)
         }
@@ -358,7 +199,11 @@ package actor LocalServer {
       board.set(status: message["status"]?.string, of: worker)
       await send(["type": "info", "seen": 1], to: worker)
       await hand(to: worker)
-    case "accepted": if let job = message["jobid"].flatMap(JobInfo.id(of:)) { changed(job) }
+    case "accepted":
+      if let job = message["jobid"].flatMap(JobInfo.id(of:)) {
+        board.accept(job, by: worker)
+        changed(job)
+      }
     case "rejected":
       for job in message["job_ids"]?.array ?? [] {
         if let id = JobInfo.id(of: job) { board.unassign(id, from: worker) }
@@ -369,7 +214,7 @@ package actor LocalServer {
   }
 
   /// Gives a free worker the next job, with those that run after it.
-  private func hand(to worker: Int64) async {
+  func hand(to worker: Int64) async {
     guard sockets[worker] != nil else { return }
     let jobs = board.assign(to: worker)
     guard let first = jobs.first else { return }

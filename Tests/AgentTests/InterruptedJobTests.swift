@@ -269,7 +269,7 @@ struct InterruptedJobTests {
     for await event in scene.bench.web.events { if case .connected = event { break } }
     await scene.bench.web.send(command, for: scene.job)
     let end = try await scene.bench.end(of: scene.job)
-    #expect(end.result == (command == .cancel ? "user_cancelled" : "incomplete") && end.files.contains("vars.json"))
+    #expect(end.result == (command == .cancel ? "user_cancelled" : "obsoleted") && end.files.contains("vars.json"))
     try await scene.finish()
   }
 }

@@ -106,7 +106,7 @@ struct JobTests {
       testDescription: "a result that is no JSON",
       scenario:
         #"{"modules":[{"name":"a"}],"teardown":[{"write":"testresults/result-a.json","content":"{\"result\":"}]}"#,
-      result: "incomplete"),
+      result: "failed"),
   ]
 
   @Test("ends", arguments: ends)

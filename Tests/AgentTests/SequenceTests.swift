@@ -88,7 +88,7 @@ struct SequenceTests {
       await bench.web.send(.obsolete, for: ids[0])
       var results: [String] = []
       for id in ids { results.append(try await bench.end(of: id).result ?? "") }
-      #expect(results == ["incomplete", "skipped", "skipped", "skipped"])
+      #expect(results == ["obsoleted", "skipped", "skipped", "skipped"])
       try await bench.log.line(with: "Skipping job 2 from \(bench.web.url): the web UI sent cancel")
     }
   }

@@ -18,7 +18,7 @@ struct StopTests {
     var end: (result: String, reason: String?, hasLogs: Bool) {
       switch self {
       case .cancel: ("user_cancelled", nil, true)
-      case .obsolete: ("incomplete", "obsolete", true)
+      case .obsolete: ("obsoleted", "obsolete", true)
       case .abort: ("incomplete", "abort", false)
       case .quit, .stop: ("incomplete", "quit: worker has been stopped or restarted", false)
       }

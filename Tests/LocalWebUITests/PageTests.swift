@@ -40,7 +40,7 @@ extension LocalServerTests {
       let (worker, id) = try await workerWithJob(bench)
       async let answer = get(bench, "/events?job=\(id)")
       var status: JSON = [
-        "worker_id": 1, "test_order": [["name": "m"]],
+        "worker_id": 1, "test_order": [["name": "m", "category": "c", "script": "s"]],
         "result": ["m": ["result": "ok", "details": [["screenshot": ["name": "m-1.png", "md5": "1"]]]]],
       ]
       _ = try await bench.post("jobs/\(id)/status", json: ["status": status])

@@ -51,7 +51,7 @@ struct AssetBench: Sendable {
     let folder = try TemporaryFolder()
     let web = try await LocalServer.start(folder: folder.path.appending("web"))
     let http = try HTTPClient()
-    let worker = "host=h&instance=1&cpu_arch=x86_64&mem_max=1&worker_class=a"
+    let worker = "host=h&instance=1&cpu_arch=x86_64&mem_max=1&worker_class=a&websocket_api_version=1"
     _ = try await http.send(HTTPRequest(.post, "\(web.url)/api/v1/workers?\(worker)"))
     let socket = try await WebSocketClient().connect(WebSocketRequest("\(web.url)/api/v1/ws/1"))
     try await socket.send(#"{"type":"worker_status","status":"free"}"#)
