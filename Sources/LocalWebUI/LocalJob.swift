@@ -43,6 +43,8 @@ package struct LocalJob: Sendable, Hashable {
   package private(set) var namedFiles: Set<String> = []
   /// Files that are there, relative to the job's folder.
   package internal(set) var files: Set<String> = []
+  /// The job that repeats this one; `nil` if it was not duplicated.
+  package internal(set) var copy: Int64?
   /// How often its end was told.
   package internal(set) var timesEnded = 0
   /// The accepted statuses, in order.

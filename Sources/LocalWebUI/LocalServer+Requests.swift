@@ -27,7 +27,7 @@ extension LocalServer {
       case "artefact": return try await takeArtefact(request, of: id)
       case "upload_state": return try await takeUploadState(request, of: id)
       case "set_done": return try await finish(id, request)
-      case "duplicate": return try await duplicate(id)
+      case "duplicate": return try await duplicate(request, of: id)
       default: throw Refusal.unknownPath
       }
     default: throw Refusal.unknownPath
@@ -66,15 +66,32 @@ extension LocalServer {
   }
 
   private func takeProgress(_ request: ServerRequest, of id: Int64) async throws -> ServerResponse {
-    guard board.jobs[id] != nil else { throw Refusal.unknownPath }
-    out.yield(.progress(job: id, try JSON(parsing: try await request.body.collect(upTo: 1 << 16))))
+    guard let job = board.jobs[id] else { throw Refusal.unknownPath }
+    guard let progress = try? JSON(parsing: try await request.body.collect(upTo: 1 << 16)) else {
+      throw Refusal(400, "No progress information provided")
+    }
+    guard job.worker != nil, job.state != .done else { throw Refusal(400, "The job as no assigned worker") }
+    out.yield(.progress(job: id, progress))
     return .json(["broadcast_count": 0])
   }
 
-  private func duplicate(_ id: Int64) async throws -> ServerResponse {
-    guard let job = board.jobs[id] else { throw Refusal.unknownPath }
+  private func duplicate(_ request: ServerRequest, of id: Int64) async throws -> ServerResponse {
+    if let text = try await LocalServer.parameters(of: request).last(where: { $0.name == "dup_type_auto" })?.value {
+      guard let number = Int64(text), number >= 0 else { throw Refusal(parameters: ["dup_type_auto": .invalid]) }
+    }
+    // openQA accepts these, without a copy.
+    guard let job = board.jobs[id] else { return .json(["result": [], "test_url": []]) }
+    if let copy = job.copy {
+      let error = "Specified job \(id) has already been cloned as \(copy)"
+      return .json(["result": [], "test_url": [], "errors": [.string(error)]])
+    }
     let copy = await schedule(job.settings)
-    return .json(["id": .integer(copy), "result": [[:]]])
+    _ = board.change(id) { $0.copy = copy }
+    let name = String(id)
+    return .json([
+      "id": .integer(copy), "result": [.object([name: .integer(copy)])],
+      "test_url": [.object([name: .string("/tests/\(copy)")])],
+    ])
   }
 
   private func finish(_ id: Int64, _ request: ServerRequest) async throws -> ServerResponse {

@@ -22,6 +22,9 @@ package actor LocalServer {
     case progress(job: Int64, JSON)
   }
 
+  /// The largest message of a worker, in bytes.
+  private static let maximumMessageSize = 10 << 20
+
   /// To be taken by one task.
   package nonisolated let events: AsyncStream<Event>
   /// Where it listens.
@@ -68,7 +71,9 @@ package actor LocalServer {
     }
     let served = Latch<Reference>()
     let running = Latch<WebServer>()
-    let server = try await WebServer.start(port: port) { request in
+    var limits = ServerLimits()
+    limits.messageBytes = maximumMessageSize
+    let server = try await WebServer.start(port: port, limits: limits) { request in
       let isForPage = LocalServer.isForPage(request)
       if !isForPage, let text = check?.refusal(of: request) {
         return Refusal(403, text).response(to: request)

@@ -126,6 +126,41 @@ struct RequestRefusalTests {
     }
   }
 
+  @Test("duplicates a job once")
+  func duplicate() async throws {
+    try await ArrivingAssetTests().run { bench in
+      func post(_ path: String) async throws -> JSON? { try await bench.post(path).json }
+      #expect(
+        try await post("jobs/1/duplicate?dup_type_auto=x")?["error"] == "Erroneous parameters (dup_type_auto invalid)")
+      let first = try await post("jobs/1/duplicate?dup_type_auto=1")
+      #expect(first == ["id": 2, "result": [["1": 2]], "test_url": [["1": "/tests/2"]]])
+      let second = try await post("jobs/1/duplicate?dup_type_auto=1")
+      #expect(
+        second == ["result": [], "test_url": [], "errors": ["Specified job 1 has already been cloned as 2"]])
+      #expect(try await post("jobs/9/duplicate") == ["result": [], "test_url": []])
+    }
+  }
+
+  @Test("of progress that is none, and of jobs that nobody has")
+  func progress() async throws {
+    try await ArrivingAssetTests().run { bench in
+      func post(_ body: String) async throws -> (status: Int, error: String?) {
+        let response = try await bench.http.send(
+          HTTPRequest(
+            .post, "\(bench.web.url)/liveviewhandler/api/v1/jobs/1/upload_progress",
+            body: .bytes(Array(body.utf8), contentType: "application/json")))
+        return (response.status, try JSON(parsing: response.body)["error"]?.string)
+      }
+      let empty = try await post("")
+      #expect(empty == (400, "No progress information provided"))
+      let first = try await post("{}")
+      #expect(first == (200, nil))
+      _ = try await bench.post("jobs/1/set_done?result=passed")
+      let late = try await post("{}")
+      #expect(late == (400, "The job as no assigned worker"))
+    }
+  }
+
   // MARK: Uploads
 
   static let sum = "0123456789abcdef0123456789ABCDEF"
@@ -247,6 +282,25 @@ struct RequestRefusalTests {
       let closure = await socket.closure()
       #expect(closure.code == 1003)
       #expect(closure.reason == "Received unexpected data from worker, forcing close")
+    }
+  }
+
+  @Test("a message of more than 10 MiB closes the connection")
+  func largeMessage() async throws {
+    try await LocalServerTests().run { bench in
+      _ = try await bench.post("workers?\(LocalServerTests.worker)")
+      let socket = try await WebSocketClient().connect(WebSocketRequest("\(bench.web.url)/api/v1/ws/1"))
+      var messages = socket.messages.makeAsyncIterator()
+      func message(_ size: Int) -> String {
+        let start = #"{"type":"worker_status","status":"free","x":""#
+        return start + String(repeating: "y", count: size - start.utf8.count - 2) + #""}"#
+      }
+      try await socket.send(message(1 << 20))
+      let answer = await messages.next()
+      #expect(answer?.contains("info") == true)
+      try? await socket.send(message((10 << 20) + 1))
+      let rest = await messages.next()
+      #expect(rest == nil)
     }
   }
 
