@@ -28,7 +28,13 @@ actor Availability {
   /// What could not be found out the last time, and has been logged.
   private var unknown: Set<String> = []
 
-  init(_ context: SlotContext) { self.context = context }
+  /// The version of isotovideo's interface; nil until isotovideo could be asked for it.
+  private(set) var interfaceVersion: Int?
+
+  init(_ context: SlotContext, interfaceVersion: Int?) {
+    self.context = context
+    self.interfaceVersion = interfaceVersion
+  }
 
   /// What keeps this slot from taking jobs; nil if nothing does.
   /// - Parameter isTaking: whether a job is there to be taken: then a place is taken for it, for ``takePlace()``.
@@ -115,6 +121,14 @@ actor Availability {
     } catch {
       condition.programProblem = "\(error)"
     }
+    if interfaceVersion == nil, settings.jobsNeedIsotovideo {
+      do {
+        interfaceVersion = try await context.isotovideo.interfaceVersion(
+          environment: context.helperEnvironment, pool: pool)
+      } catch {
+        condition.programProblem = condition.programProblem ?? "\(error)"
+      }
+    }
     condition.hasAddress = !context.workerHostname.isEmpty
     if settings.hasClass("tap") {
       do {
@@ -173,6 +187,13 @@ actor Availability {
 }
 
 extension Settings {
+  /// Whether jobs are run by the isotovideo of this host, as far as the worker's settings say: no other is configured for all.
+  fileprivate var jobsNeedIsotovideo: Bool {
+    ["ISOTOVIDEO", "OS_AUTOINST_GIT_REPO", "OS_AUTOINST_CONTAINER_IMAGE"].allSatisfy {
+      jobSettings[$0]?.isTruthy != true
+    }
+  }
+
   /// Whether the slot is configured to be of a class.
   fileprivate func hasClass(_ name: String) -> Bool {
     (workerClass ?? "").split(separator: ",").contains { $0.trimmed == name }

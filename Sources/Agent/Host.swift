@@ -26,10 +26,11 @@ package struct Host: Sendable {
   ///   - notifier: the service manager, if there is one to tell.
   ///   - shareLane: what all slots read their shares on; nil for a lane of each slot's own.
   ///   - recheck: how often slots look at what keeps them from taking jobs.
+  ///   - problems: what is wrong with this process, for the log.
   /// - Throws: what keeps threads from being started.
   package init(
     _ settings: [Settings], environment: [String: String], output: LogOutput, notifier: ServiceNotifier? = nil,
-    shareLane: IOLane? = nil, recheck: RecheckIntervals = RecheckIntervals()
+    shareLane: IOLane? = nil, recheck: RecheckIntervals = RecheckIntervals(), problems: [String] = []
   ) async throws {
     self.output = output
     // What takes its time goes on at once: programs and the resolver are asked while certificates are read.
@@ -41,6 +42,7 @@ package struct Host: Sendable {
     let webSockets = try WebSocketClient()
     var facts = try await knowledge
     if let warning = await unitWarning { facts.problems.append(warning) }
+    facts.problems += problems
     let hostLog = SlotLog(level: settings.map(\.logLevel).min() ?? .info, output: output)
     let hostLogger = hostLog.logger()
     let watcher = FileWatcher { hostLogger.warning("\($0)") }
@@ -67,10 +69,8 @@ package struct Host: Sendable {
       logs.append(log)
       let logger = log.logger()
       for warning in settings.warnings + facts.problems { logger.warning("\(warning)") }
-      var interfaceVersion = 0
-      do { interfaceVersion = try version.get() } catch {
-        logger.error("\(error); give its path with --isotovideo")
-      }
+      // Asked again before each job while it is not known.
+      let interfaceVersion = try? version.get()
       let workerHostname = facts.workerHostname(for: settings) ?? ""
       let shareLane = try shareLane ?? IOLane(name: "share")
       let filledShares = Guarded<Set<FilePath>>([])
@@ -240,7 +240,8 @@ extension Supervisor {
   /// Where job-supervisor can be: in the folder that WORKER_AGENT_LIBEXEC names, or where it is installed with this program.
   fileprivate static func places(_ environment: [String: String]) -> [FilePath] {
     let folder = environment["WORKER_AGENT_LIBEXEC"] ?? ""
-    return places(for: "worker-agent", folder: folder.isEmpty ? nil : FilePath(folder))
+    return places(
+      for: "worker-agent", folder: folder.isEmpty ? nil : Files.currentDirectory.pushing(FilePath(folder)))
   }
 }
 

@@ -89,7 +89,8 @@ package struct HostFacts: Sendable, Hashable {
   }
 
   /// What a slot of this host says when it registers.
-  func registration(_ settings: Settings, interfaceVersion: Int) -> WorkerRegistration {
+  /// - Parameter interfaceVersion: isotovideo's; nil while isotovideo cannot be asked for it.
+  func registration(_ settings: Settings, interfaceVersion: Int?) -> WorkerRegistration {
     let architecture = settings.architecture ?? architecture
     return WorkerRegistration(
       host: nodeName, instance: settings.instance, architecture: architecture,

@@ -54,6 +54,8 @@ package actor Slot {
   private let context: SlotContext
   private let availability: Availability
   private let sessions: [WebUISession]
+  /// What the slot says when it registers.
+  private var registration: WorkerRegistration
   private let logger: Logger
   private let inbox: AsyncStream<Happening>
   private let outbox: AsyncStream<Happening>.Continuation
@@ -74,7 +76,8 @@ package actor Slot {
 
   init(_ context: SlotContext, registration: WorkerRegistration) {
     self.context = context
-    availability = Availability(context)
+    availability = Availability(context, interfaceVersion: registration.isotovideoInterfaceVersion)
+    self.registration = registration
     logger = context.logger
     let timing = WebUISession.Timing(
       connectInterval: context.settings.connectInterval, statusInterval: context.settings.statusInterval,
@@ -108,6 +111,7 @@ package actor Slot {
         for event in await events(for: happening) {
           for action in state.handle(event) { await perform(action, in: &group) }
         }
+        await renewRegistration()
         if state.phase == .ended { break }
         recheckSoon(in: &group)
       }
@@ -181,6 +185,15 @@ package actor Slot {
 
   /// Lets the slot run `body` when it comes to it: whether it does tells whether the slot goes on.
   nonisolated func submit(_ body: @escaping @Sendable () -> Void) { outbox.yield(.errand(body)) }
+
+  /// Registers again once isotovideo could be asked for its version, which web UIs have not got until then.
+  private func renewRegistration() async {
+    guard registration.isotovideoInterfaceVersion == nil, let version = await availability.interfaceVersion else {
+      return
+    }
+    registration.isotovideoInterfaceVersion = version
+    for session in sessions { await session.renew(registration) }
+  }
 
   /// Notes on the job's record that this process ends as it was asked to, or hands over: the job is not blamed for that.
   func noteAskedEnd() async { await journal?.update(limit: .seconds(2)) { $0.note(.asked) } }

@@ -8,15 +8,16 @@ extension Settings {
   /// - Parameters:
   ///   - read: the text of a file, or nil if there is no such file. What it throws becomes a warning.
   ///   - list: the names in a directory, for drop-ins; the same holds for what it throws.
+  ///   - directory: the folder that relative paths are in, an absolute path.
   /// - Throws: ``ConfigurationError`` if there is no web UI to work for.
   package init(
     options: CommandLineOptions, environment: [String: String], read: @escaping (FilePath) throws -> String?,
-    list: @escaping (FilePath) throws -> [String] = { _ in [] }
+    list: @escaping (FilePath) throws -> [String] = { _ in [] }, directory: FilePath = "/"
   ) throws(ConfigurationError) {
     var files = ConfigurationFiles(environment: environment, read: read, list: list)
     let workers = files.workers()
     let clients = files.clients()
-    var reader = SettingsReader(environment: environment)
+    var reader = SettingsReader(environment: environment, directory: directory)
     reader.warnings = files.warnings
     for section in workers.sections {
       if let problem = SectionName.problem(section.name) { reader.warnings.append("\(section.place): \(problem)") }
@@ -39,7 +40,7 @@ extension Settings {
     reader.override(.hosts, with: options.hosts?.trimmed, from: .flag("--host"))
 
     instance = options.instance
-    isotovideo = options.isotovideo.map { FilePath($0) }
+    isotovideo = options.isotovideo.map { directory.pushing(FilePath($0)) }
     keepsPool = options.keepsPool
     self.files = files.paths
     let hosts = reader.text(.hosts) ?? ""
@@ -50,7 +51,8 @@ extension Settings {
     architecture = reader.text(.architecture)
     logLevel = reader.logLevel()
     logDirectory = reader.path(.logDirectory)
-    logFile = reader.path(.logFile)
+    // It can be meant to be in the directory for log files.
+    logFile = reader.text(.logFile).map { FilePath($0) }
     paths = Paths(project: (reader.path(.baseDirectory) ?? "/var/lib").appending("openqa"))
     cache = Cache(&reader)
     upload = Upload(&reader)
@@ -81,7 +83,8 @@ extension Settings {
     items = reader.sortedItems
     var warnings = reader.warnings
     let sources = WebUISources(
-      options: options, environment: environment, workers: workers, clients: clients, retry: retry)
+      options: options, environment: environment, workers: workers, clients: clients, retry: retry, directory: directory
+    )
     webUIs = try sources.webUIs(hosts, from: hostOrigins, warnings: &warnings)
     self.warnings = warnings
   }

@@ -8,7 +8,7 @@ extension Settings {
     try self.init(
       options: options, environment: environment,
       read: { path in try Files.read(path, limit: 1 << 24).map { String(decoding: $0, as: UTF8.self) } },
-      list: { try Files.names(in: $0) })
+      list: { try Files.names(in: $0) }, directory: Files.currentDirectory)
     warnings += exposedSecrets { Files.status(of: $0)?.permissions.contains(.otherRead) ?? false }
   }
 

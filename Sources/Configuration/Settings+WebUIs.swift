@@ -10,6 +10,8 @@ extension Settings {
     var clients: MergedFile
     /// For all web UIs.
     var retry: Retry
+    /// The folder that relative paths are in.
+    var directory: FilePath
 
     /// The web UIs that HOST names.
     /// - Parameter warnings: gets what was left out.
@@ -46,7 +48,7 @@ extension Settings {
         items.append(Item(key: key, value: value?.text, origins: value?.origins ?? [.standard]))
         return value?.text
       }
-      let shareDirectory = text("SHARE_DIRECTORY").map { FilePath($0) }
+      let shareDirectory = text("SHARE_DIRECTORY").map { directory.pushing(FilePath($0)) }
       let testPoolServer = text("TESTPOOLSERVER")
       var retry = retry
       if reader.configured(.retryDelay) != nil { retry.delay = reader.seconds(.retryDelay) }

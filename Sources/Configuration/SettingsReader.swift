@@ -6,10 +6,15 @@ struct SettingsReader {
   /// The values of one kind of file, names in upper case.
   private(set) var values: [String: Value] = [:]
   private let environment: [String: String]
+  private let directory: FilePath
   private(set) var items: [Settings.Item] = []
   var warnings: [String] = []
 
-  init(environment: [String: String]) { self.environment = environment }
+  /// - Parameter directory: the folder that relative paths are in.
+  init(environment: [String: String], directory: FilePath = "/") {
+    self.environment = environment
+    self.directory = directory
+  }
 
   /// Lays the entries of a section over what is there.
   /// - Parameter fillsIn: whether only what is not there is taken.
@@ -47,8 +52,13 @@ struct SettingsReader {
     return text
   }
 
-  /// A path.
-  mutating func path(_ key: Settings.Key) -> FilePath? { text(key).map { FilePath($0) } }
+  /// A path, made absolute: jobs have a working directory of their own.
+  mutating func path(_ key: Settings.Key) -> FilePath? {
+    guard let text = text(key) else { return nil }
+    let path = directory.pushing(FilePath(text))
+    items[items.count - 1].value = path.string
+    return path
+  }
 
   /// The number of a key, brought within `range`; nil if it has none, not even by default.
   mutating func optionalNumber(_ key: Settings.Key, in range: ClosedRange<Double>) -> Double? {

@@ -40,7 +40,8 @@ extension Isotovideo {
     // A lack of the x bit does not matter to jobs, which have it started by perl.
     let isExecutable = path.withPlatformString { access($0, X_OK) } == 0
     if !isExecutable, Glibc.errno == ENOENT {
-      throw ProcessError("isotovideo is not there: \(path): install os-autoinst")
+      throw ProcessError(
+        "isotovideo is not there: \(path): install os-autoinst, or give its path with --isotovideo")
     }
     let command = Command(
       isExecutable ? path.string : "perl", arguments: (isExecutable ? [] : [path.string]) + ["--version"],

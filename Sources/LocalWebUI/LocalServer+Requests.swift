@@ -50,7 +50,10 @@ extension LocalServer {
   }
 
   private func register(_ request: ServerRequest) async throws -> ServerResponse {
-    let registration = try RegistrationCheck(try await LocalServer.parameters(of: request))
+    let parameters = try await LocalServer.parameters(of: request)
+    let registration = try RegistrationCheck(parameters)
+    let version = parameters.first { $0.name == "isotovideo_interface_version" }?.value
+    if interfaceVersions.last != version { interfaceVersions.append(version) }
     let (worker, abandoned) = board.register(
       host: registration.host, instance: String(registration.instance), classes: registration.classes,
       naming: registration.jobs)

@@ -47,6 +47,8 @@ package actor LocalServer {
   var storedImages: [String: String] = [:]
   private var ends: [Int64: Latch<LocalJob>] = [:]
   var arrivals = 0
+  /// The versions of isotovideo's interface that a worker has registered, each until another one came; nil for none.
+  package var interfaceVersions: [String?] = []
 
   private init(folder: FilePath, lane: IOLane, server: Latch<WebServer>, url: String) {
     self.folder = folder

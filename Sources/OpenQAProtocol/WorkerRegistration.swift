@@ -16,14 +16,14 @@ package struct WorkerRegistration: Sendable, Hashable {
   /// Comma-separated.
   package var workerClass: String
   /// The N of isotovideo's `interface vN`; 0 if unknown.
-  package var isotovideoInterfaceVersion: Int
+  package var isotovideoInterfaceVersion: Int?
   /// Jobs that run in parallel and depend on each other are to be on this host together, if this is as Perl's true; nil
   /// says nothing about it.
   package var parallelOneHostOnly: String?
 
   package init(
     host: String, instance: Int, architecture: String, processor: [String: String], memory: Int, workerClass: String,
-    isotovideoInterfaceVersion: Int, parallelOneHostOnly: String? = nil
+    isotovideoInterfaceVersion: Int?, parallelOneHostOnly: String? = nil
   ) {
     self.host = host
     self.instance = instance
@@ -42,11 +42,13 @@ package struct WorkerRegistration: Sendable, Hashable {
       ("cpu_arch", architecture),
       ("host", host),
       ("instance", String(instance)),
-      ("isotovideo_interface_version", String(isotovideoInterfaceVersion)),
       ("mem_max", String(memory)),
       ("websocket_api_version", String(WorkerRegistration.webSocketAPIVersion)),
       ("worker_class", workerClass),
     ]
+    if let isotovideoInterfaceVersion {
+      parameters.append(("isotovideo_interface_version", String(isotovideoInterfaceVersion)))
+    }
     if let parallelOneHostOnly { parameters.append(("parallel_one_host_only", parallelOneHostOnly)) }
     parameters += jobs.map { ("job_id", String($0)) }
     return parameters.sorted { ($0.name, $0.value) < ($1.name, $1.value) }
@@ -58,7 +60,7 @@ package struct WorkerRegistration: Sendable, Hashable {
     body["cpu_arch"] = .string(architecture)
     body["host"] = .string(host)
     body["instance"] = .integer(Int64(instance))
-    body["isotovideo_interface_version"] = .string(String(isotovideoInterfaceVersion))
+    body["isotovideo_interface_version"] = isotovideoInterfaceVersion.map { .string(String($0)) }
     body["mem_max"] = .integer(Int64(memory))
     body["websocket_api_version"] = .integer(Int64(WorkerRegistration.webSocketAPIVersion))
     body["worker_class"] = .string(workerClass)

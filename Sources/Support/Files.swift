@@ -304,6 +304,13 @@ extension Errno {
 }
 
 extension Files {
+  /// The working directory of this process; `/` if it has been removed.
+  public static var currentDirectory: FilePath {
+    guard let path = getcwd(nil, 0) else { return "/" }
+    defer { free(path) }
+    return FilePath(platformString: path)
+  }
+
   /// Where the symbolic link `path` points to, as it is written there; nil if it is none.
   public static func linkTarget(_ path: FilePath) -> FilePath? {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)

@@ -57,7 +57,7 @@ package actor WebUISession {
   package nonisolated let events: AsyncStream<Event>
   private let out: AsyncStream<Event>.Continuation
   private let webSockets: WebSocketClient
-  private let registration: WorkerRegistration
+  private var registration: WorkerRegistration
   private let timing: Timing
   private let logger: Logger
 
@@ -101,6 +101,8 @@ package actor WebUISession {
     case incompatible
     /// A job's end has to be told by a registration.
     case release
+    /// Something about the worker has changed that only a registration tells.
+    case renewal
   }
 
   package init(
@@ -212,6 +214,14 @@ package actor WebUISession {
     if case .working(let current, _) = status, current.id == job { status = .free }
     guard let connection else { return }
     ending = .release
+    await connection.close()
+  }
+
+  /// Tells the web UI by a new registration what has changed about the worker.
+  package func renew(_ registration: WorkerRegistration) async {
+    self.registration = registration
+    guard let connection else { return }
+    ending = .renewal
     await connection.close()
   }
 
@@ -327,6 +337,7 @@ package actor WebUISession {
     switch ending {
     case .silence(let time): end += "given up: nothing was received for \(time.components.seconds) s"
     case .release: end += "closed: a new registration tells that a job is over"
+    case .renewal: end += "closed: a new registration tells what has changed"
     case .incompatible: return
     case nil: end += "finished by remote side with code \(closure.summary)"
     }

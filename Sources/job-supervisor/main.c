@@ -2,6 +2,7 @@
 
 #include <getopt.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 
@@ -77,7 +78,19 @@ static void remove_files(bool all) {
 }
 
 /// Starts all there is and says so. Returns the descriptor of signals.
+/// There have to be enough descriptors for all clients: poll refuses to wait for more than the limit allows.
+static void raise_open_files(void) {
+  struct rlimit limit;
+  const rlim_t needed = CLIENTS + 32;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= needed) return;
+  fail("error: only %llu files can be open at a time, %llu are needed\n", (unsigned long long)limit.rlim_max,
+       (unsigned long long)needed);
+}
+
 static int begin(void) {
+  raise_open_files();
   setsid();
   identify();
   open_folder();

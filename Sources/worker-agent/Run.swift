@@ -36,7 +36,8 @@ struct Run: AsyncParsableCommand {
     let output = try LogOutput.standard(logFormat, environment: environment)
     let notifier = ServiceNotifier(environment: environment)
     let handover = Handover(notifier: notifier)
-    let agent = try await Host([settings], environment: environment, output: output, notifier: notifier)
+    let agent = try await Host(
+      [settings], environment: environment, output: output, notifier: notifier, problems: Entrance.inheritedProblems)
     let end = try await withThrowingTaskGroup(of: Slot.End?.self) { group in
       let (commands, feed) = AsyncStream<Slot.Command>.makeStream()
       group.addTask { [options] in

@@ -5,8 +5,12 @@ import Support
 /// The program's beginning.
 @main
 enum Entrance {
+  /// What this process has inherited and cannot put right.
+  static let inheritedProblems = CurrentProcess.resetInheritedState()
+
   static func main() async {
     Terminal.fillGaps()
+    _ = inheritedProblems
     ProcessMemory.mapLargeBlocks()
     await WorkerAgent.main()
   }

@@ -33,6 +33,7 @@ final class AgentProcess: Sendable {
     process.executableURL = URL(filePath: "/usr/bin/env")
     process.arguments = [command.executable] + command.arguments
     process.environment = command.environment
+    process.currentDirectoryURL = URL(filePath: command.workingDirectory.string)
     try Files.append([], to: log)
     let handle = try #require(FileHandle(forWritingAtPath: log.string))
     try handle.seekToEnd()

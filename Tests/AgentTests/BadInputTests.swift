@@ -230,19 +230,41 @@ struct BadInputTests {
     }
   }
 
-  @Test("no isotovideo: the slot registers all the same, and jobs end with what to do")
-  func noIsotovideo() async throws {
-    let bench = try await Workbench(change: { $0.isotovideo = "/nowhere/isotovideo" })
-    try await bench.run { _ in
-      // A job that does not need it has none of that.
-      try await takesNext(bench)
-      try await bench.log.line(with: "isotovideo is not there: /nowhere/isotovideo")
-      let job = try await bench.end(of: try await bench.schedule(Self.module, ["ISOTOVIDEO": ""]))
-      #expect(
-        job.reason
-          == "setup failure: isotovideo is not there: /nowhere/isotovideo: install os-autoinst, or give its path "
-          + "with --isotovideo")
+  @Test(
+    "an isotovideo that cannot be asked for its version: the slot is broken and registers no version until it can be",
+    arguments: [
+      (nil, "isotovideo is not there: "), ("#!/bin/sh\nexit 3\n", "failed with exit status 3"),
+      ("#!/bin/sh\necho Hello\n", "says nothing of an interface: Hello"),
+    ])
+  func unaskableIsotovideo(script: String?, problem: String) async throws {
+    let folder = try TemporaryFolder()
+    let program = folder.path.appending("isotovideo")
+    @Sendable func install(_ text: String) throws {
+      try Files.replace(program, with: Array(text.utf8), permissions: .init(rawValue: 0o755))
     }
+    if let script { try install(script) }
+    let bench = try await Workbench(recheck: .milliseconds(20), change: { $0.isotovideo = program })
+    let posted = bench.web.events
+    try await bench.run { _ in
+      for await event in posted {
+        guard case .message(let message, _) = event, message["status"] == "broken" else { continue }
+        let reason = message["reason"]?.string ?? ""
+        #expect(reason.hasPrefix("Unable to start jobs: ") && reason.contains(problem), "\(reason)")
+        break
+      }
+      #expect(await bench.web.interfaceVersions == [nil])
+      let job = try await bench.schedule(Self.module)
+      try install("#!/bin/sh\necho 'Current isotovideo version: 1 [interface v7]'\n")
+      #expect(try await bench.end(of: job).result == "passed")
+      #expect(await bench.web.interfaceVersions == [nil, "7"])
+    }
+  }
+
+  @Test("without an isotovideo of its own, a host runs jobs with the one that its settings name for all")
+  func foreignIsotovideo() async throws {
+    let line = try #require(try Self.isotovideo().string).replacing("\n", with: "; ")
+    let bench = try await Workbench(workers: "ISOTOVIDEO = \(line)", change: { $0.isotovideo = "/nowhere/isotovideo" })
+    try await bench.run { _ in try await takesNext(bench) }
   }
 
   @Test("no share at all: the host does not start, and the log names what to mount")

@@ -22,6 +22,10 @@ struct ProgramHost {
     for name in ["openqa/pool/\(instance)", "openqa/share/tests/lab/needles", "openqa/share/factory"] {
       try Files.makeDirectory(folder.path.appending(name))
     }
+    // What perl can run, and which runs fake-isotovideo.
+    try Files.replace(
+      folder.path.appending("fake-perl"),
+      with: Array(#"exec '\#(folder.path.appending("fake-isotovideo"))', @ARGV;"#.utf8))
     // The build's folder need not be everybody's.
     let built = FilePath(try Workbench.program("fake-isotovideo")).removingLastComponent()
     for name in ["worker-agent", "job-supervisor", "fake-isotovideo"] {
@@ -52,12 +56,16 @@ struct ProgramHost {
   }
 
   /// Runs a slot while `body` runs, which gets its process id; it has to end with 0 then.
-  func run(_ command: Command, at web: LocalServer, _ body: (Int32) async throws -> Void) async throws {
+  /// - Parameter isotovideo: the program that is named by a flag; nil for fake-isotovideo.
+  func run(
+    _ command: Command, isotovideo: String? = nil, at web: LocalServer, _ body: (Int32) async throws -> Void
+  ) async throws {
     let workers =
       "[global]\nHOST = \(web.url)\nWORKER_CLASS = test\nWORKER_HOSTNAME = 127.0.0.1\nPOOL_MIN_FREE_GB = 0\n"
     try Files.replace(folder.path.appending("workers.ini"), with: Array(workers.utf8))
     var command = command
-    command.arguments += ["--instance", "\(instance)"]
+    let isotovideo = isotovideo ?? folder.path.appending("fake-isotovideo").string
+    command.arguments += ["--instance", "\(instance)", "--isotovideo", isotovideo]
     let agent = try AgentProcess(command, log: log)
     let result: Result<Void, any Error>
     do { result = .success(try await body(agent.pid)) } catch { result = .failure(error) }

@@ -29,6 +29,52 @@ struct ProgramTests {
     await web.stop()
   }
 
+  @Test("what a careless parent leaves behind is put right: ignored and blocked signals, a low limit of open files")
+  func inheritedState() async throws {
+    let host = try ProgramHost()
+    let web = try await LocalServer.start(folder: host.folder.path.appending("web"))
+    let start = host.command(
+      "/usr/bin/env", "--ignore-signal=CHLD,PIPE,HUP,TERM,INT", "--block-signal=CHLD,TERM,USR1,USR2", "/bin/sh", "-c",
+      #"ulimit -Sn 40; exec "$0" "$@""#)
+    try await host.run(start, at: web) { pid in
+      #expect(await web.status()?["status"] == "free")
+      let limits = String(decoding: try Files.read(FilePath("/proc/\(pid)/limits")) ?? [], as: UTF8.self)
+      #expect(!limits.contains("Max open files            40 "), "\(limits)")
+      let end = try await web.end(of: await web.schedule(host.job))
+      #expect(end?.result == "passed", "\(end?.reason ?? "")")
+    }
+    await web.stop()
+  }
+
+  @Test("a limit of open files that is too low and cannot be raised is named")
+  func lowLimit() async throws {
+    let host = try ProgramHost()
+    let web = try await LocalServer.start(folder: host.folder.path.appending("web"))
+    try await host.run(host.command("/bin/sh", "-c", #"ulimit -n 200; exec "$0" "$@""#), at: web) { _ in
+      _ = await web.status()
+    }
+    let text = String(decoding: try #require(try Files.read(host.log)), as: UTF8.self)
+    #expect(text.contains("Only 200 files can be open at a time, which is too few for jobs: set LimitNOFILE=8192"))
+    await web.stop()
+  }
+
+  @Test("relative paths are those of the folder that it was started in, for jobs as well")
+  func relativePaths() async throws {
+    let host = try ProgramHost()
+    let web = try await LocalServer.start(folder: host.folder.path.appending("web"))
+    var start = host.command("/usr/bin/env")
+    start.workingDirectory = host.folder.path
+    start.arguments = ["OPENQA_BASEDIR=.", "OPENQA_CONFIG=.", "WORKER_AGENT_LIBEXEC=.", "./worker-agent"]
+    var job = host.job
+    job["ISOTOVIDEO"] = ""
+    try await host.run(start, isotovideo: "fake-perl", at: web) { _ in
+      #expect(await web.status()?["status"] == "free")
+      let end = try await web.end(of: await web.schedule(job))
+      #expect(end?.result == "passed", "\(end?.reason ?? "")")
+    }
+    await web.stop()
+  }
+
   static let uses: [(arguments: [String], exit: Int32, words: String)] = [
     (["--version"], 0, "\(Version.current)\n"), (["config", "--version"], 0, "\(Version.current)\n"),
     (["--help"], 0, "worker-agent [run] [--instance"), (["config", "--help"], 0, "--instance"),

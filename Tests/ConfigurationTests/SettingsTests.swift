@@ -180,6 +180,22 @@ struct SettingsTests {
     if !key.isEmpty { #expect(settings.jobSettings[key.uppercased()] == "x") }
   }
 
+  @Test("relative paths are made absolute")
+  func relativePaths() throws {
+    var options = CommandLineOptions()
+    options.isotovideo = "bin/isotovideo"
+    let text =
+      "[global]\nHOST = w\nCACHEDIRECTORY = cache\nLOG_DIR = /log\nARCHIVE_DIR = ../a\n[w]\nSHARE_DIRECTORY = share\n"
+    let settings = try Settings(
+      options: options, environment: ["OPENQA_BASEDIR": "base"],
+      read: { $0 == "/etc/openqa/workers.ini" ? text : nil }, directory: "/here")
+    #expect(settings.isotovideo == "/here/bin/isotovideo" && settings.pool == "/here/base/openqa/pool/1")
+    #expect(settings.cache?.directory == "/here/cache" && settings.logDirectory == "/log")
+    #expect(settings.archive.directory == "/here/../a" && settings.webUIs[0].shareDirectory == "/here/share")
+    #expect(settings.items.first { $0.key == "CACHEDIRECTORY" }?.value == "/here/cache")
+    #expect(settings.jobSettings["CACHEDIRECTORY"] == "cache")
+  }
+
   @Test("what the environment says wins over the files; jobs see two of it")
   func environment() throws {
     let workers = "[global]\nRETRIES = 7\nLOG_DIR = /l\nTERMINATE_AFTER_JOBS_DONE = 1\n[class:x]\nLOG_DIR = /no\n"

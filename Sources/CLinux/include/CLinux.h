@@ -15,6 +15,13 @@ void clinux_set_thread_name(const char *name);
 /// long (SCHED_BATCH).
 void clinux_give_way(int increment);
 
+/// Gives signals that are ignored their default effects again, and blocks none. For the start of a program: with SIGCHLD
+/// ignored, for one, nothing can be learned of the end of a child.
+void clinux_reset_signals(void);
+
+/// Raises the number of files that can be open at a time to `wanted`, as far as that is allowed. Returns what it is then.
+uint64_t clinux_raise_open_files(uint64_t wanted);
+
 /// Runs another program in this process's place, with this environment: no descriptor but 0 to 2 reaches it, no signal is
 /// ignored or blocked. Returns an errno value if that cannot be done; signals have their default effects then.
 int clinux_replace_process(const char *path, char *const arguments[]);
