@@ -18,6 +18,8 @@ struct RefusedResults: Sendable {
   private var entries: Set<TestOrderEntry> = []
   /// Modules with the content that was refused: other content may be taken.
   private var modules: [String: [UInt8]] = [:]
+  /// Those of them that are refused without their details, too.
+  private var hopeless: Set<String> = []
   private var reason = ""
 
   mutating func note(entries: [TestOrderEntry], _ refusal: StatusRefusal?) {
@@ -30,12 +32,14 @@ struct RefusedResults: Sendable {
     reason = refusal?.description ?? reason
   }
 
+  mutating func noteHopeless(module: String) { hopeless.insert(module) }
+
   /// Takes out of results what was refused before.
   func withhold(from results: inout CollectedResults) {
     results.testOrder?.removeAll { entries.contains($0) }
     for entry in entries { results.modules[entry.name] = nil }
     for (name, content) in modules where results.modules[name] == content {
-      results.modules[name] = results.withoutDetails[name]
+      results.modules[name] = hopeless.contains(name) ? nil : results.withoutDetails[name]
     }
   }
 
@@ -43,8 +47,10 @@ struct RefusedResults: Sendable {
   var warning: String? {
     let names = Set(entries.map(\.name)).union(modules.keys).sorted()
     guard !names.isEmpty else { return nil }
-    return "results of \(names.joined(separator: ", ")) are withheld, since the web UI refuses them: "
-      + "\(reason.prefix(300))"
+    // openQA keeps 300 characters of a reason.
+    var list = names.prefix(3).map { $0.count > 40 ? "\($0.prefix(40))…" : $0 }.joined(separator: ", ")
+    if names.count > 3 { list += " and \(names.count - 3) more" }
+    return "results of \(list) are withheld, since the web UI refuses them: \(reason.prefix(300))"
   }
 }
 

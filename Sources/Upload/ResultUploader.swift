@@ -194,7 +194,7 @@ package actor ResultUploader {
     for name in modules { refused.note(module: name, content: results.modules[name] ?? [], lastRefusal) }
     for name in modules {
       // Without its details a module still shows how it ended.
-      _ = try await isTaken { $0.modules[name] = results.withoutDetails[name] }
+      if try await !isTaken({ $0.modules[name] = results.withoutDetails[name] }) { refused.noteHopeless(module: name) }
     }
     if let warning = refused.warning { logger.warning("\(warning)") }
     return lastAnswer

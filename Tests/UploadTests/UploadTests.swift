@@ -339,6 +339,23 @@ struct ResultUploaderTests {
     }
   }
 
+  @Test("a module that is refused even without its details is left out, and no more asked for")
+  func hopelessModule() async throws {
+    try await UploadBench.run { bench in
+      let names = [String(repeating: "l", count: 100), "b", "c", "d", "e"]
+      try bench.setModules(names)
+      for name in names { try bench.finish(name) }
+      bench.web.refusal.withLock { $0 = { $0["result"]?.object?.keys.contains { $0 != "b" } == true ? "no" : nil } }
+      try await bench.uploader.pass(isFinal: true)
+      let why = "are withheld, since the web UI refuses them: 400 response: no"
+      #expect(await bench.uploader.warning == "results of c, d, e and 1 more \(why)")
+      let count = bench.statuses.count
+      try await bench.uploader.pass(isFinal: true)
+      #expect(bench.statuses.count == count + 1)
+      #expect(bench.statuses.last?["result"]?.object?.keys.sorted() == ["b"])
+    }
+  }
+
   @Test("a web UI that is unavailable while results are tried in parts gets them all later")
   func unavailableWhileHalving() async throws {
     try await UploadBench.run { bench in
