@@ -141,9 +141,11 @@ extension JobRun {
   private func makeAssetUploader(
     _ job: JobInfo, _ ledger: UploadLedger, _ tally: Observed<UploadTally>
   ) -> AssetUploader {
-    AssetUploader(
-      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane,
-      options: AssetUploader.Options(slot.settings.upload, for: webUI.address), ledger: ledger, tally: tally,
+    var options = AssetUploader.Options(slot.settings.upload, for: webUI.address)
+    let inputs = (job.json["assets"]?.object ?? [:]).values.flatMap { $0.array ?? [] }
+    options.inputs = Set(inputs.compactMap(\.string))
+    return AssetUploader(
+      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, options: options, ledger: ledger, tally: tally,
       logger: slot.log.logger(.both), clock: slot.clock)
   }
 

@@ -18,6 +18,7 @@ extension LocalServer {
     switch (request.method, parts[2], parts.count) {
     case ("GET", "workers", 3), ("HEAD", "workers", 3): return .json(["workers": []])
     case ("POST", "workers", 3): return try await register(request)
+    case ("GET", "jobs", 4): return try show(try LocalServer.number(parts[3]))
     case ("GET", "ws", 4): return try upgrade(request, worker: try LocalServer.number(parts[3]))
     case ("POST", "jobs", 5):
       let id = try LocalServer.number(parts[3])
@@ -200,15 +201,34 @@ extension LocalServer {
         try asset.copy(FilePath(path), in: home)
         return true
       }
+      if isComplete, board.jobs[id]?.files.contains(asset.place) == true {
+        // openQA replaces the file, cannot make it the job's once more, and never answers: the proxy in front does.
+        throw Refusal(502, "Bad Gateway")
+      }
       if isComplete {
         _ = board.change(id) { $0.files.insert(asset.place) }
         out.yield(.arrived(job: id, file: asset.place))
       }
       return .json(["status": "ok"])
+    } catch let refusal as Refusal {
+      throw refusal
     } catch {
       // Whatever it is, the worker may try again.
       throw Refusal(500, "Failed receiving asset: \(error)")
     }
+  }
+
+  /// Shows what a worker asks of its job: the assets that are registered as the job's.
+  private func show(_ id: Int64) throws(Refusal) -> ServerResponse {
+    guard let job = board.jobs[id] else { throw Refusal(404, "Job does not exist") }
+    let assets = job.files.compactMap { file -> JSON? in
+      let parts = file.split(separator: "/", maxSplits: 2)
+      guard parts.count == 3, parts[0] == "assets" else { return nil }
+      let number = String(id)
+      let prefix = String(repeating: "0", count: max(0, 8 - number.count)) + number
+      return .string(parts[1] == "private" ? "\(prefix)-\(parts[2])" : String(parts[2]))
+    }
+    return .json(["job": ["id": .integer(id), "assets": ["other": .array(assets)]]])
   }
 
   /// Takes the notice that a worker gives up on an asset. openQA looks neither at the job nor at the names.

@@ -20,6 +20,8 @@ package struct AssetUploader: Sendable {
     package var tries = 10
     /// The first wait between tries, without its random part.
     package var delay = Duration.seconds(5)
+    /// Names of the assets that the job was given: the web UI lists them as the job's from the beginning.
+    package var inputs: Set<String> = []
 
     package init() {}
   }
@@ -98,7 +100,7 @@ package struct AssetUploader: Sendable {
 
   private func uploadLocally(_ asset: AssetFile) async throws {
     try await lane.run { try asset.publish() }
-    try await send(.bytes([]), of: asset, local: true, what: "its path")
+    try await send(.bytes([]), of: asset, local: true, completes: true, what: "its path")
   }
 
   /// - Parameter isFirst: whether it is not done again, which it is but once.
@@ -119,7 +121,7 @@ package struct AssetUploader: Sendable {
         for index in 1...total {
           let chunk = ChunkSource(index, of: total, size: size, content, digest)
           try await send(
-            .made(length: chunk.length, by: chunk), of: asset, local: false,
+            .made(length: chunk.length, by: chunk), of: asset, local: false, completes: index == total,
             isLast: isFirst && index == total && total > 1, what: "chunk \(index)/\(total)")
           sent.withLock { $0 = min(index * size, asset.size) }
           tally.note(bytes: min(size, asset.size - (index - 1) * size))
@@ -170,9 +172,11 @@ package struct AssetUploader: Sendable {
   }
 
   /// Sends a chunk, or the asset's path, again until it has arrived or no tries remain.
+  /// - Parameter completes: whether the web UI has the whole asset with it.
   /// - Throws: ``UploadError``; ``LastChunkRefused`` if `isLast`; `WebUIError` for what cannot be read or has changed.
   private func send(
-    _ content: MultipartPart.Content, of asset: AssetFile, local: Bool, isLast: Bool = false, what: String
+    _ content: MultipartPart.Content, of asset: AssetFile, local: Bool, completes: Bool, isLast: Bool = false,
+    what: String
   ) async throws {
     var parts = [
       MultipartPart(name: "file", filename: asset.name, content: content),
@@ -194,6 +198,10 @@ package struct AssetUploader: Sendable {
         problem = error.description
         // What cannot be read, or has changed, is no better the next time.
         if error.code == .unsendable { throw error }
+        if completes, await isRegistered(asset) {
+          logger.info("\(asset.name): the web UI has it, only the answer was lost (\(problem))")
+          return
+        }
         if case .status = error.code, isLast, !error.isBusy { throw LastChunkRefused(problem: problem) }
       }
       guard attempt < options.tries else {
@@ -203,6 +211,19 @@ package struct AssetUploader: Sendable {
       try await clock.sleep(for: delay(after: attempt))
       attempt += 1
     }
+  }
+
+  /// Returns whether the web UI has made the asset one of the job's, which it does when it has verified all of it. openQA
+  /// takes no asset of a job twice: it lets the second one wait for an answer that never comes.
+  private func isRegistered(_ asset: AssetFile) async -> Bool {
+    let number = String(job)
+    let prefix = String(repeating: "0", count: max(0, 8 - number.count)) + number
+    let name = asset.scope == .private ? "\(prefix)-\(asset.name)" : asset.name
+    guard !options.inputs.contains(name) else { return false }
+    var call = WebUIClient.Call(.get, "jobs/\(job)")
+    call.tries = 1
+    let lists = (try? await client.send(call))?["job"]?["assets"]?.object ?? [:]
+    return lists.values.contains { $0.array?.contains(.string(name)) == true }
   }
 
   private func delay(after attempt: Int) -> Duration {

@@ -204,13 +204,13 @@ struct HostFaultTests {
   func isotovideo() async throws {
     let folder = try TemporaryFolder()
     let program = folder.path.appending("isotovideo")
-    let bench = try await bench { $0.isotovideo = program }
     let text = "isotovideo is not there: \(program): install os-autoinst, or give its path with --isotovideo"
+    let script = Array("exec '\(try Workbench.program("fake-isotovideo"))', @ARGV;".utf8)
+    try Files.replace(program, with: script)
+    let bench = try await bench { $0.isotovideo = program }
     try await meetsFault(
-      bench, settings: ["ISOTOVIDEO": ""], reason: "setup failure: \(text)", isBroken: "Unable to start jobs: \(text)"
-    ) {
-      try Files.replace(program, with: "exec '\(try Workbench.program("fake-isotovideo"))', '-d';".utf8)
-    }
+      bench, settings: ["ISOTOVIDEO": ""], reason: "setup failure: \(text)", isBroken: "Unable to start jobs: \(text)",
+      mend: { try Files.replace(program, with: script) }, ruin: { try Files.remove(program) })
   }
 
   @Test("no perl, until it is installed")
@@ -221,14 +221,16 @@ struct HostFaultTests {
     for name in try Files.names(in: "/usr/bin") where !name.hasPrefix("perl") {
       try Files.symbolicLink(programs.appending(name), to: FilePath("/usr/bin/\(name)"))
     }
-    try Files.replace(program, with: "exec '\(try Workbench.program("fake-isotovideo"))', '-d';".utf8)
+    try Files.replace(program, with: "exec '\(try Workbench.program("fake-isotovideo"))', @ARGV;".utf8)
+    let perl = programs.appending("perl")
+    try Files.symbolicLink(perl, to: "/usr/bin/perl")
     let bench = try await bench(path: programs) { $0.isotovideo = program }
     try await meetsFault(
       bench, settings: ["ISOTOVIDEO": ""],
       reason: "setup failure: isotovideo can not be started: cannot start perl: perl: cannot start the program: "
         + "No such file or directory",
-      isBroken: "Unable to start jobs: perl is missing or cannot be executed: install it in PATH"
-    ) { try Files.symbolicLink(programs.appending("perl"), to: "/usr/bin/perl") }
+      isBroken: "Unable to start jobs: perl is missing or cannot be executed: install it in PATH",
+      mend: { try Files.symbolicLink(perl, to: "/usr/bin/perl") }, ruin: { try Files.remove(perl) })
   }
 
   @Test("a cache that is full", .enabled(if: Mount.isAllowed))

@@ -30,7 +30,7 @@ struct AssetBench: Sendable {
   }
 
   /// Uploads what is in the pool, in chunks of 20 bytes unless told otherwise.
-  func upload(isLocal: Bool = false, chunkSize: Int = 20, tries: Int = 3) async throws {
+  func upload(isLocal: Bool = false, chunkSize: Int = 20, tries: Int = 3, inputs: Set<String> = []) async throws {
     let client = WebUIClient(
       try WebUIAddress("http://127.0.0.1:\(proxy.port)"), credentials: nil, http: http, retry: Settings.Retry(),
       logger: log.logger)
@@ -38,6 +38,7 @@ struct AssetBench: Sendable {
     options.isLocal = isLocal
     options.chunkSize = chunkSize
     options.tries = tries
+    options.inputs = inputs
     let uploader = AssetUploader(
       job: job, client: client, pool: pool, lane: try IOLane(name: "pool"), options: options, logger: log.logger,
       clock: clock, random: { 0.25 })

@@ -91,24 +91,49 @@ struct AssetUploaderTests {
     }
   }
 
-  @Test("the answer to the last chunk is lost: the web UI takes it no second time, but the asset from its beginning")
-  func lostAnswer() async throws {
+  @Test(
+    "the answer to the last chunk is lost: the web UI has the asset, and would never take it again",
+    arguments: ["public", "private"], [57, 15])
+  func lostAnswer(scope: String, size: Int) async throws {
     try await AssetBench.run { bench in
-      let requests = bench.proxy.on("POST", "/artefact", occurrences: 3...3, .reset(afterBytes: 5))
-      try bench.write("assets_public/x", Self.content(57))
+      let last = (size + 19) / 20
+      let requests = bench.proxy.on("POST", "/artefact", occurrences: last...last, .reset(afterBytes: 5))
+      try bench.write("assets_\(scope)/x", Self.content(size))
       try await bench.upload()
       #expect(requests.applied.count == 1)
+      #expect(try bench.arrived("\(scope)/x") == Self.content(size))
+      #expect(bench.log.lines.contains { $0.hasPrefix("x: the web UI has it, only the answer was lost") })
+    }
+  }
+
+  @Test("the same, and the web UI cannot be asked for it at first: once it can, that is the end")
+  func lostAnswers() async throws {
+    try await AssetBench.run { bench in
+      bench.proxy.on("POST", "/artefact", occurrences: 3...3, .reset(afterBytes: 5))
+      bench.proxy.on("GET", "/api/v1/jobs/", occurrences: 1...1, .answer(Array("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n".utf8)))
+      try bench.write("assets_public/x", Self.content(57))
+      try await bench.upload()
       #expect(try bench.arrived("public/x") == Self.content(57))
       #expect(bench.log.lines.contains { $0.hasPrefix("x: last chunk refused, uploading it from the beginning: 500") })
+      let lines = bench.log.lines
+      #expect(lines.contains { $0.hasPrefix("x: the web UI has it, only the answer was lost (502") }, "\(lines)")
+    }
+  }
+
+  @Test("an asset of a name that the job was given is not taken for one that has arrived")
+  func input() async throws {
+    try await AssetBench.run { bench in
+      bench.proxy.on("POST", "/artefact", occurrences: 3...3, .reset(afterBytes: 5))
+      try bench.write("assets_public/x", Self.content(57))
+      await #expect(throws: UploadError.self) { try await bench.upload(inputs: ["x"]) }
     }
   }
 
   @Test("a last chunk that is refused for good is no reason to begin again and again")
   func refusedLastChunk() async throws {
     try await AssetBench.run { bench in
-      bench.proxy.on("POST", "/artefact", occurrences: 3...3, .reset(afterBytes: 5))
       let refused = "HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n{}"
-      // The second try of the last chunk, and then the last one of the second time.
+      // The last chunk, and then the first one of the second time.
       let requests = bench.proxy.on("POST", "/artefact", occurrences: 3...100, .answer(Array(refused.utf8)))
       try bench.write("assets_public/x", Self.content(57))
       await #expect(throws: UploadError.self) { try await bench.upload() }
