@@ -145,8 +145,8 @@ extension JobRun {
     let inputs = (job.json["assets"]?.object ?? [:]).values.flatMap { $0.array ?? [] }
     options.inputs = Set(inputs.compactMap(\.string))
     return AssetUploader(
-      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, options: options, ledger: ledger, tally: tally,
-      logger: slot.log.logger(.both), clock: slot.clock)
+      job: job.id, client: client, pool: slot.pool.path, lane: slot.pool.lane, options: options, ledger: ledger,
+      tally: tally, logger: slot.log.logger(.both), clock: slot.clock)
   }
 
   /// Tells the web UI how a job ended.

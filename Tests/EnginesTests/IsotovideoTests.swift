@@ -259,7 +259,8 @@ struct IsotovideoTests {
       return error?.description ?? ""
     }
     #expect(
-      try await failure("/nowhere/isotovideo") == "isotovideo is not there: /nowhere/isotovideo: install os-autoinst")
+      try await failure("/nowhere/isotovideo")
+        == "isotovideo is not there: /nowhere/isotovideo: install os-autoinst, or give its path with --isotovideo")
     let silent = try script("silent", "#!/bin/sh\necho hello\n")
     #expect(try await failure(silent) == "\(silent) --version says nothing of an interface: hello")
     let failing = try script("failing", "#!/bin/sh\nexit 2\n")

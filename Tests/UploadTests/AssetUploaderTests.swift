@@ -110,7 +110,8 @@ struct AssetUploaderTests {
   func lostAnswers() async throws {
     try await AssetBench.run { bench in
       bench.proxy.on("POST", "/artefact", occurrences: 3...3, .reset(afterBytes: 5))
-      bench.proxy.on("GET", "/api/v1/jobs/", occurrences: 1...1, .answer(Array("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n".utf8)))
+      let missing = "HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"
+      bench.proxy.on("GET", "/api/v1/jobs/", occurrences: 1...1, .answer(Array(missing.utf8)))
       try bench.write("assets_public/x", Self.content(57))
       try await bench.upload()
       #expect(try bench.arrived("public/x") == Self.content(57))
