@@ -237,7 +237,7 @@ extension Supervisor {
     markName = SlotContext.poolMark
   }
 
-  /// Where job-supervisor can be: in the folder that WORKER_AGENT_LIBEXEC names, or where it is installed with this program.
+  /// Returns the places of job-supervisor: the folder that WORKER_AGENT_LIBEXEC names, or those of an installation.
   fileprivate static func places(_ environment: [String: String]) -> [FilePath] {
     let folder = environment["WORKER_AGENT_LIBEXEC"] ?? ""
     return places(

@@ -88,7 +88,7 @@ package struct HostFacts: Sendable, Hashable {
     return settings.webUIs.allSatisfy(\.address.isLocal) ? "localhost" : nil
   }
 
-  /// What a slot of this host says when it registers.
+  /// Returns the parameters of the registration of a slot of this host.
   /// - Parameter interfaceVersion: isotovideo's; nil while isotovideo cannot be asked for it.
   func registration(_ settings: Settings, interfaceVersion: Int?) -> WorkerRegistration {
     let architecture = settings.architecture ?? architecture

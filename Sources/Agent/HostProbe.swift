@@ -7,7 +7,7 @@ import SystemPackage
 
 /// Finds out whether a fault of the host that has failed a job is still there.
 struct HostProbe: Sendable {
-  /// How long a probe may take.
+  /// The longest time that a probe may take.
   private static let limit = Duration.seconds(10)
   /// Several times what a set-up writes, and little enough to be written each minute.
   private static let probeSize = 1 << 20
@@ -52,7 +52,7 @@ struct HostProbe: Sendable {
     }
   }
 
-  /// What to say of a pool whose cleaning goes on.
+  /// Words the problem of a pool that is still being cleaned.
   static func isBeingCleaned(_ pool: Pool) -> String {
     "\(pool.path): still removing what a job has left, or waiting for the file system"
   }

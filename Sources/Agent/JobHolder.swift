@@ -2,7 +2,7 @@ import Support
 
 /// An agent process that has begun or resumed a job, as the job's record has it.
 struct JobHolder: Sendable, Hashable {
-  /// What is known of the process's life with the job.
+  /// The fate of the process, as far as it tells of the job.
   enum Fate: String, Sendable, Hashable {
     /// It has just taken the job. What is found in a record has died early.
     case early

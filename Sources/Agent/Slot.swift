@@ -54,7 +54,7 @@ package actor Slot {
   private let context: SlotContext
   private let availability: Availability
   private let sessions: [WebUISession]
-  /// What the slot says when it registers.
+  /// The parameters of the registration with each web UI.
   private var registration: WorkerRegistration
   private let logger: Logger
   private let inbox: AsyncStream<Happening>

@@ -1,7 +1,7 @@
 import Support
 
 extension LocalJob {
-  /// What comes of a status.
+  /// The outcome of a status.
   struct StatusOutcome: Sendable, Hashable {
     var refusal: Refusal?
     var answer: JSON = ["result": 1]

@@ -9,7 +9,7 @@ package enum HostFault: Sendable, Hashable {
   case noPerl
   /// The file system of the pool is full, mounted read-only, or damaged.
   case unwritablePool
-  /// The same of the cache.
+  /// The cache cannot be written, for the same reasons.
   case unwritableCache
   /// No share of a web UI is there, which is named as its entry of HOST.
   case noShare(webUI: String)
