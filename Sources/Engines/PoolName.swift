@@ -22,7 +22,7 @@ extension String {
   /// The text for a message: in one line, and not endless.
   var quotable: String { quotable(limit: 200) }
 
-  /// The description with at most so many scalars of the text.
+  /// Returns the text in one line, cut to `limit` Unicode scalars.
   func quotable(limit: Int) -> String {
     let line = String(unicodeScalars.prefix(limit).map { $0.value < 0x20 || $0.value == 0x7F ? "?" : Character($0) })
     return unicodeScalars.count > limit ? "\(line)…" : line
