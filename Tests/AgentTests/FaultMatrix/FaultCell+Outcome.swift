@@ -59,8 +59,8 @@ extension FaultCell {
     case .assetChunk:
       // Each chunk has tries of its own, after whatever answer, and wants one that says "ok".
       let words = fault == .wrongJSON ? "unexpected answer" : failure ?? ""
-      // An asset that is put together already takes no last chunk any more.
-      return times == .once ? undisturbed : .apiFailure(fault == .duplicate ? "Error uploading" : words)
+      // Of an asset that is put together already the web UI says so.
+      return times == .once || fault == .duplicate ? undisturbed : .apiFailure(words)
     case .uploadState: return .apiFailure("Error uploading")
     case .duplicate: return failure.map { .apiFailure($0) } ?? undisturbed
     case .statusFinal, .image, .text:
