@@ -10,6 +10,8 @@ public final class FolderWatch: AsyncSequence, Sendable {
     var isLookDue = true
     var changes: [String: FileChanges] = [:]
     var end: FolderEvent?
+    /// The end has been delivered. A signal that was on its way meanwhile must not deliver it again.
+    var isOver = false
   }
 
   private let kinds: FileChanges
@@ -71,6 +73,7 @@ public final class FolderWatch: AsyncSequence, Sendable {
 
   private func take() -> FolderEvent? {
     let event = state.withLock { state -> FolderEvent? in
+      if state.isOver { return nil }
       if state.isLookDue {
         state.isLookDue = false
         return .look
@@ -79,6 +82,7 @@ public final class FolderWatch: AsyncSequence, Sendable {
         defer { state.changes = [:] }
         return .changed(state.changes)
       }
+      state.isOver = state.end != nil
       return state.end
     }
     switch event {

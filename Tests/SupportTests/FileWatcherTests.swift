@@ -106,6 +106,18 @@ struct FileWatcherTests {
     _ = await changes(of: "after", until: .created, in: &slow)
   }
 
+  @Test("a folder is gone once, however its last events come", arguments: 0..<100)
+  func goneOnce(round: Int) async throws {
+    let path = folder.path.appending("inner")
+    try Files.makeDirectory(path)
+    var events = try watcher.watch(path, for: .created).makeAsyncIterator()
+    try Files.append([], to: path.appending("a"))
+    try Files.move(path, to: folder.path.appending("other"))
+    var ends = 0
+    while let event = await events.next() { if event == .gone { ends += 1 } }
+    #expect(ends == 1)
+  }
+
   @Test("a folder that is removed or renamed is gone, after what happened in it", arguments: [true, false])
   func gone(isRenamed: Bool) async throws {
     let path = folder.path.appending("inner")
