@@ -1,4 +1,5 @@
 import Agent
+import Glibc
 import LocalWebUI
 import OpenQAProtocol
 import ProcessTree
@@ -40,6 +41,13 @@ struct ProgramTests {
       #expect(await web.status()?["status"] == "free")
       let limits = String(decoding: try Files.read(FilePath("/proc/\(pid)/limits")) ?? [], as: UTF8.self)
       #expect(!limits.contains("Max open files            40 "), "\(limits)")
+      let status = String(decoding: try Files.read(FilePath("/proc/\(pid)/status")) ?? [], as: UTF8.self)
+      func signals(_ name: String) throws -> UInt64 {
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("\(name):") })
+        return try #require(UInt64(line.split(separator: "\t").last ?? "", radix: 16))
+      }
+      #expect(try signals("SigIgn") & (1 << UInt64(SIGCHLD - 1) | 1 << UInt64(SIGPIPE - 1)) == 0)
+      #expect(try signals("SigBlk") == 0)
       let end = try await web.end(of: await web.schedule(host.job))
       #expect(end?.result == "passed", "\(end?.reason ?? "")")
     }
