@@ -15,7 +15,7 @@ package struct JobEnd: Sendable, Hashable {
     package var log: String
     /// Why results could not be uploaded for good: `Unable to upload images: …`.
     package var uploadFailure: String?
-    /// What the web UI does not show of the results, though everything else has arrived.
+    /// A warning about results that the web UI refuses and therefore does not show.
     package var warning: String?
 
     package init(baseState: BaseState = .missing, log: String = "", uploadFailure: String? = nil) {

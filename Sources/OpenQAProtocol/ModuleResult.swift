@@ -13,7 +13,7 @@ package struct ModuleResult: Sendable, Hashable {
   /// The entries of `extra_test_results`, further results that this module brings along.
   package private(set) var extraTests: [JSON] = []
 
-  /// What in the result is replaced, since a web UI refuses it, in words.
+  /// Descriptions of the values that are replaced because a web UI refuses them.
   package private(set) var problems: [String] = []
 
   private let bytes: [UInt8]

@@ -6,7 +6,7 @@ public import SystemPackage
 /// How supervisors are started: programs that each are the parent of one tree of processes, outlive this one, and can be
 /// found again.
 public struct Supervisor: Sendable {
-  /// Where job-supervisor can be: the first of these files that exists is used.
+  /// The possible paths of job-supervisor, of which the first that exists is used.
   public var places: [FilePath]
   /// Of the programs that are started.
   public var niceness = 0

@@ -36,7 +36,7 @@ public struct FolderRemoval {
     }
   }
 
-  /// What could not be removed.
+  /// The result of a removal: the entries that stay.
   public struct Report: Sendable, Hashable {
     /// The first failures, at most ten.
     public fileprivate(set) var failures: [Failure] = []
@@ -82,7 +82,7 @@ public struct FolderRemoval {
     var hasRemoved = false
     /// An entry of it stays.
     var isKept = false
-    /// How often it was listed.
+    /// The number of times that it was listed.
     var passes = 0
 
     /// Whether to list the folder again: an entry may have been added, or the file system has skipped one.
@@ -349,7 +349,7 @@ public struct FolderRemoval {
     return clinux_mount_id(descriptor, &id) == 0 ? id : mountIDFromProc(of: descriptor)
   }
 
-  /// The same, from what kernels before 5.8 say.
+  /// Returns the mount ID from `/proc`, for kernels before 5.8.
   static func mountIDFromProc(of descriptor: Int32) -> UInt64? {
     let content = try? Files.read(FilePath("/proc/self/fdinfo/\(descriptor)"), limit: 1 << 16)
     let lines = String(decoding: content ?? [], as: UTF8.self).split(separator: "\n")

@@ -43,7 +43,7 @@ struct RefusedResults: Sendable {
     }
   }
 
-  /// What is withheld and why; nil if nothing is.
+  /// A warning that names the withheld results and the reason; nil if nothing is withheld.
   var warning: String? {
     let names = Set(entries.map(\.name)).union(modules.keys).sorted()
     guard !names.isEmpty else { return nil }

@@ -10,7 +10,7 @@ struct CollectedResults: Sendable {
   var testOrder: [TestOrderEntry]?
   /// JSON text of each module to send.
   var modules: [String: [UInt8]] = [:]
-  /// What is left of each of them without its details, for a web UI that refuses it.
+  /// JSON text of each module without its details, for a web UI that refuses the whole.
   var withoutDetails: [String: [UInt8]] = [:]
   /// The modules that need not be read again once the web UI has taken these results.
   var finished: Set<String> = []
