@@ -3,9 +3,12 @@
 #   E2E_PORT       the web UI as workers and browsers see it; +2 also     (8280)
 #   E2E_BASE_PORT  web UI, websockets, live handler, scheduler, cache service: +0 to +4  (9726)
 #   E2E_INSTANCE   the first worker's instance number; it decides its ports  (41)
-# A second openQA at the same time needs other values of all four.
+# A second openQA at the same time needs other values of all four. Each of these scripts takes, before its other arguments,
+#   --openqa 4.6|trixie|sid  the openQA and the worker of that Debian suite, in a root of its own: scripts/openqa/debian
+# with values of its own for all four.
 # shellcheck shell=bash disable=SC2034
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+[ "${1:-}" != --openqa ] || exec "$root/scripts/openqa/debian" "${2:?SUITE is missing}" "$(realpath "$0")" "${@:3}"
 
 E2E_STATE=${E2E_STATE:-/var/tmp/worker-agent-openqa}
 E2E_PORT=${E2E_PORT:-8280}
@@ -24,6 +27,14 @@ cache=$E2E_STATE/cache                      # of the cache service, if `up` has 
 postgres_data=$E2E_STATE/postgres/data
 postgres_socket=$E2E_STATE/postgres/socket
 
+# What is built on one Debian does not start on another: libraries have other versions. Its packages were fetched outside.
+build_in_suite() { # -> the agent's path
+  local build=(swift build --package-path "$root" --scratch-path "$root/.build-$E2E_SUITE" --disable-automatic-resolution)
+  local program
+  for program in "${programs[@]}"; do "${build[@]}" --product "$program" >&2; done
+  echo "$root/.build-$E2E_SUITE/debug/worker-agent"
+}
+
 need_root() { [ "$(id -u)" = 0 ] || die "run as root: openQA's services run as users of their own"; }
 need_up() { [ -n "$(service_pid nginx)" ] || die "openQA is not up, run scripts/openqa/up"; }
 
@@ -31,6 +42,9 @@ need_up() { [ -n "$(service_pid nginx)" ] || die "openQA is not up, run scripts/
 openqa_environment() {
   export OPENQA_BASEDIR=$E2E_STATE OPENQA_CONFIG=$etc OPENQA_BASE_PORT=$E2E_BASE_PORT HOME=$E2E_STATE/home
   export LC_ALL=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin no_proxy='*' NO_PROXY='*'
+  # The tables that this openQA can make: sid's packages have had a program of one date with the tables of another.
+  OPENQA_SCHEMA_VERSION_OVERRIDE=$(find /usr/share/openqa/dbicdh/PostgreSQL/deploy -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -n | tail -n 1)
+  export OPENQA_SCHEMA_VERSION_OVERRIDE
   unset PERL5OPT PERL5LIB MOJO_LISTEN MOJO_MODE http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY
 }
 
