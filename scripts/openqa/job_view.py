@@ -3,16 +3,21 @@
 import glob
 import json
 import os
+import pwd
 import re
+import stat
 import struct
 import sys
 import urllib.error
 import urllib.request
 import zlib
 
+import job_rows
+
 STATE = os.environ.get("E2E_STATE", "/var/tmp/worker-agent-openqa")
 URL = f"http://127.0.0.1:{os.environ.get('E2E_PORT', '8280')}"
 RESULTS = f"{STATE}/openqa/testresults"
+ASSETS = f"{STATE}/openqa/share/factory"
 
 # Settings that name the job, the worker or a moment.
 OWN_SETTINGS = {
@@ -90,13 +95,42 @@ def notes(path):
     return found
 
 
-def load(job_id, url=URL, results=RESULTS):
-    """A dictionary, label → value, of the job as the web UI at `url` with its `results` directory has it."""
+def mode(path):
+    """Kind, permissions and owner of a file, as `ls -l` has them."""
+    status = os.lstat(path)
+    return f"{stat.filemode(status.st_mode)} {pwd.getpwuid(status.st_uid).pw_name}"
+
+
+# What the API says of times, numbers, images' sums and similarity, and what is compared under a label of its own.
+VARYING_KEYS = re.compile(
+    r"id|.*_id|clone_id|t_.*|.*_at|md5.*|frametime|error|execution_time|NAME|LAB_STAMP|WORKER_CLASS|children|parents|text_data|text|modules|"
+    r"reason|logs|ulogs|assets|has_parents|parents_ok|origin_id|result_size")
+
+
+def flat(value, job, path=""):
+    """path → value of all that an answer of the API says, without what depends on time and place."""
+    if isinstance(value, dict):
+        return {key: item for name, inner in value.items() if not VARYING_KEYS.fullmatch(name)
+                for key, item in flat(inner, job, f"{path}.{name}" if path else name).items()}
+    if isinstance(value, list):
+        return {key: item for number, inner in enumerate(value) for key, item in flat(inner, job, f"{path}[{number}]").items()}
+    if isinstance(value, str):
+        value = normal(value, job).replace(f"{job['id']:08d}", "ID").replace(f"/tests/{job['id']}", "/tests/ID")
+    return {path: value}
+
+
+def answer(url, job_id, view=""):
     try:
-        with urllib.request.urlopen(f"{url}/api/v1/jobs/{job_id}/details") as answer:
-            job = json.load(answer)["job"]
+        with urllib.request.urlopen(f"{url}/api/v1/jobs/{job_id}{view}") as response:
+            return json.load(response)["job"]
     except urllib.error.URLError as error:
         sys.exit(f"no job {job_id} at {url}: {error}")
+
+
+def load(job_id, url=URL, results=RESULTS, database=job_rows.DATABASE, assets=ASSETS):
+    """A dictionary, label → value, of the job as the web UI at `url` has it, with what its `database` and its directories of
+    `results` and `assets` store."""
+    job = answer(url, job_id, "/details")
     found = glob.glob(f"{glob.escape(results)}/*/{int(job_id):08d}-*")
     directory = found[0] if found else None
     files = {}
@@ -109,9 +143,14 @@ def load(job_id, url=URL, results=RESULTS):
     sizes = {name: png_size(path) for name, path in images.items() if name not in dangling}
     details = [detail for module in job["testresults"] for detail in module.get("details") or []]
     shown = [detail["screenshot"] for detail in details if detail.get("screenshot")]
-    # Sooner or later the web UI moves these into its details, where they are compared.
-    texts = {detail["text"] for detail in details if "text" in detail}
-    others = {name: path for name, path in files.items() if name not in images and name not in texts}
+    others = {name: path for name, path in files.items() if name not in images}
+    stored_assets = [
+        f"{assets}/{kind}/{name}" for kind, names in (job.get("assets") or {}).items() for name in names
+        if os.path.exists(f"{assets}/{kind}/{name}")]
+    targets = {os.path.realpath(path) for name, path in images.items() if name not in dangling}
+    linked = {f"{detail['md5_dirname']}/{detail['md5_basename']}" for detail in details if detail.get("md5_dirname")}
+    rows = job_rows.load(job_id, job["settings"]["NAME"], database)
+    images_linked = set(rows.pop("images linked"))
 
     reason = job.get("reason")
     if job["settings"].get("TEST") == "killqemu" and reason in KILLED_QEMU:
@@ -133,6 +172,8 @@ def load(job_id, url=URL, results=RESULTS):
         "screenshots missing": sorted({name for name in shown if name not in images}),
         "thumbnails missing": sorted({name for name in shown if f".thumbs/{name}" not in images}),
         "dangling links": dangling,
+        "screenshots not linked": sorted(linked - images_linked),
+        "linked, but not shown": sorted(images_linked - linked),
         "sizes of screenshots": sorted({size for name, size in sizes.items() if not name.startswith(".thumbs/")}),
         "sizes of thumbnails": sorted({size for name, size in sizes.items() if name.startswith(".thumbs/")}),
         "texts": {detail["text"]: normal(detail.get("text_data") or "", job) for detail in details if "text" in detail},
@@ -144,6 +185,10 @@ def load(job_id, url=URL, results=RESULTS):
             for kind, names in (job.get("assets") or {}).items() for name in names
         ),
         "files": sorted(others),
+        "modes": {name: mode(path) for name, path in others.items()},
+        "modes of images": sorted({mode(path) for path in [*images.values(), *targets]}),
+        "modes of assets": {re.sub(r"/\d{8}-", "/JOB-", path.removeprefix(assets)): f"{mode(path)} {os.path.getsize(path)}"
+                            for path in stored_assets},
         "empty files": sorted(
             name for name, path in (images | others).items() if name not in dangling and not os.path.getsize(path)),
         "contents": {
@@ -151,6 +196,9 @@ def load(job_id, url=URL, results=RESULTS):
             for name, path in others.items() if not VARYING_FILES.search(name)
         },
     }
+    view |= rows
+    view["API"] = flat(answer(url, job_id), job)
+    view["API, details"] = flat(job, job)
     if "vars.json" in files:
         settings = json.load(open(files["vars.json"]))
         view["settings"] = {
@@ -166,11 +214,14 @@ def load(job_id, url=URL, results=RESULTS):
 
 def without_progress(view):
     """`view` without what depends on when a job was ended from outside, and on which status came to the web UI before."""
-    progress = re.compile(r"(module |steps of |screenshots |thumbnails |sizes of |texts$)")
+    progress = re.compile(r"(module |steps of |screenshots |thumbnails |sizes of |texts$|modes of images|API, details)")
     of_modules = re.compile(rf"(details-)?({'|'.join(map(re.escape, view['modules']))})(-\d+)?\.(json|txt)$|serial0\.txt$")
     view = {label: value for label, value in view.items() if not progress.match(label)}
     view["files"] = [name for name in view["files"] if name == "serial0.txt" or not of_modules.match(name)]
-    view["contents"] = {name: text for name, text in view["contents"].items() if not of_modules.match(name)}
+    for label in ("contents", "modes"):
+        view[label] = {name: text for name, text in view[label].items() if not of_modules.match(name)}
+    counts = re.compile(r'"\w+_module_count": \d+, |"result": "\w+", (?="script")')
+    view |= {label: [counts.sub("", row) for row in value] for label, value in view.items() if label.startswith("rows of job")}
     # The reference worker doesn't always see the end of an isotovideo that it stops.
     if "worker's notes" in view:
         view["worker's notes"] = [note for note in view["worker's notes"] if "Isotovideo exit" not in note]
@@ -194,11 +245,13 @@ def differences(a, b):
             if a.get(key) != b.get(key):
                 yield f"{key}: {a.get(key, 'missing')!r} | {b.get(key, 'missing')!r}"
     elif isinstance(a, list) and isinstance(b, list):
-        yield from (f"only the first: {item}" for item in a if item not in b)
-        yield from (f"only the second: {item}" for item in b if item not in a)
-        if sorted(map(str, a)) == sorted(map(str, b)):
+        of_one = [f"only the first: {item}" for item in a if item not in b]
+        of_one += [f"only the second: {item}" for item in b if item not in a]
+        if of_one:
+            yield from of_one
+        elif len(a) == len(b):
             yield f"order: {a} | {b}"
-        elif len(a) != len(b):
+        else:
             yield f"{len(a)} | {len(b)}"
     else:
         yield f"{a} | {b}"

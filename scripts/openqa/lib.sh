@@ -10,6 +10,9 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 [ "${1:-}" != --openqa ] || exec "$root/scripts/openqa/debian" "${2:?SUITE is missing}" "$(realpath "$0")" "${@:3}"
 
+# As docs/differences.md has them.
+suite=${E2E_SUITE:-$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)}
+suite=${suite/bookworm/4.6}
 E2E_STATE=${E2E_STATE:-/var/tmp/worker-agent-openqa}
 E2E_PORT=${E2E_PORT:-8280}
 E2E_BASE_PORT=${E2E_BASE_PORT:-9726}
