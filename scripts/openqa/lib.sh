@@ -175,13 +175,12 @@ worker_is() { [ "$(worker_status "$1")" = "$2" ]; }
 worker_processes() {
   local n=$1 own pid
   own=$(service_pid "$(worker_name "$n")")
-  for pid in /proc/[0-9]*; do
-    pid=${pid#/proc/}
+  {
+    grep -lszxF "E2E_WORKER=$(worker_mark "$n")" /proc/[0-9]*/environ || true
+    find /proc/[0-9]* -maxdepth 1 -name cwd -lname "$project/pool/$n*" 2>/dev/null || true
+  } | cut -d/ -f3 | sort -nu | while read -r pid; do
     if [ "$pid" = "${own:-0}" ] || [ "$pid" = $$ ]; then continue; fi
-    if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qxF "E2E_WORKER=$(worker_mark "$n")" ||
-      [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) == "$project/pool/$n"* ]]; then
-      echo "$pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null || true)"
-    fi
+    echo "$pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null || true)"
   done
 }
 worker_has_no_processes() { [ -z "$(worker_processes "$1")" ]; }

@@ -111,7 +111,8 @@ outcome() { # IDS -> "done passed, done skipped", in their order
 in_background() { [ -n "$(sql -c "select id from minion_jobs where state in ('inactive', 'active') and delayed <= now() limit 1")" ]; }
 background_done() { ! in_background; }
 properties() { # N -> what the web UI knows of a worker, without what names it
-  sql -c "select string_agg(key || '=' || value, ' ' order by key) from worker_properties
+  sql -c "select string_agg(key || '=' || case when length(value) < 40 then value else left(md5(value), 8) end, ' ' order by key)
+    from worker_properties
     where key not in ('WORKER_CLASS', 'WORKER_TMPDIR', 'JOBTOKEN', 'CMD_SRV_URL')
     and worker_id = (select id from workers where instance = $1)"
 }
