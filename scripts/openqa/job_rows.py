@@ -77,8 +77,9 @@ def load(job, name, connection=DATABASE):
         if isinstance(value, list):
             return ["ID" if item in (job, str(job)) else plain(item) for item in value]
         if isinstance(value, dict):
-            return {key: "ID" if key in ("id", "job_id") else plain(item)
-                    for key, item in value.items() if key not in VARYING_SETTINGS}
+            return dict(
+                ("ID", "another job") if key == str(job) else (key, "ID" if key in ("id", "job_id") else plain(item))
+                for key, item in value.items() if key not in VARYING_SETTINGS)
         return value
 
     def rows(table, condition):

@@ -154,6 +154,7 @@ def load(job_id, url=URL, results=RESULTS, database=job_rows.DATABASE, assets=AS
 
     reason = job.get("reason")
     if job["settings"].get("TEST") == "killqemu" and reason in KILLED_QEMU:
+        rows = {label: [row.replace(reason, "died, or backend died") for row in value] for label, value in rows.items()}
         reason = "died, or backend died"
     view = {
         "state": job["state"],
@@ -204,9 +205,6 @@ def load(job_id, url=URL, results=RESULTS, database=job_rows.DATABASE, assets=AS
         view["settings"] = {
             name: repr(value) for name, value in settings.items() if name not in OWN_SETTINGS
         }
-        # With a cache, the reference worker names the share in its first job, and from then on the cache.
-        if "CACHEDIRECTORY" in settings:
-            view["settings"].pop("PRJDIR", None)
     if "autoinst-log.txt" in files:
         view["worker's notes"] = notes(files["autoinst-log.txt"])
     return view
