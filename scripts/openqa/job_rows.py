@@ -11,16 +11,16 @@ DATABASE = f"host={STATE}/postgres/socket user=geekotest dbname=openqa"
 
 # Every column that refers to a job, or to a row of which a job's row tells: table, column, table that is referred to.
 REFERENCES = """
-select conrelid::regclass, attname, confrelid::regclass
+select conrelid::regclass as table, attname as column, confrelid::regclass as target
 from pg_constraint join pg_attribute on attrelid = conrelid and attnum = conkey[1]
 where contype = 'f'
 """
 # What another row says of these instead of its number. Jobs upload what they have typed, so images differ.
 NAMES = {
-    "assets": "select id, type || '/' || name || ', ' || coalesce(size::text, 'no size') from assets",
-    "users": "select id, username from users",
-    "workers": "select id, 'a worker' from workers",
-    "screenshots": "select id, filename from screenshots",
+    "assets": "select id, type || '/' || name || ', ' || coalesce(size::text, 'no size') as name from assets",
+    "users": "select id, username as name from users",
+    "workers": "select id, 'a worker' as name from workers",
+    "screenshots": "select id, filename as name from screenshots",
 }
 # What differs between two runs of the same worker: result_size sums up logs and images.
 VARYING_COLUMNS = {"id", "result_size", "connection_id"}
@@ -36,11 +36,9 @@ class Database:
         self.command = [found[-1] if found else "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", connection, "-c"]
 
     def query(self, text):
-        """A list of rows, each a list of values."""
+        """A list of rows, each a dictionary."""
         answer = subprocess.run(
-            [*self.command, f"select coalesce(json_agg(row), '[]') from (select to_json(array_agg(value)) as row from "
-             f"(select row_number() over () as n, * from ({text}) as rows) as numbered, "
-             "lateral json_each(to_json(numbered)) where key != 'n' group by n order by n) as all_rows"],
+            [*self.command, f"select coalesce(json_agg(rows), '[]') from ({text}) as rows"],
             capture_output=True, text=True, check=False)
         if answer.returncode:
             sys.exit(f"the database does not answer: {answer.stderr.strip()}")
@@ -51,8 +49,8 @@ def load(job, name, connection=DATABASE):
     """A dictionary, label → list of rows as texts in an order of their own, of the job whose setting NAME is `name`."""
     database, job = Database(connection), int(job)
     references = database.query(REFERENCES)
-    targets = {(table, column): target for table, column, target in references}
-    names = {table: dict(database.query(text)) for table, text in NAMES.items()}
+    targets = {(reference["table"], reference["column"]): reference["target"] for reference in references}
+    names = {table: {row["id"]: row["name"] for row in database.query(text)} for table, text in NAMES.items()}
 
     def reduced(table, row):
         """A row as a text without what depends on time and place."""
@@ -83,10 +81,10 @@ def load(job, name, connection=DATABASE):
         return value
 
     def rows(table, condition):
-        return [row for row, in database.query(f"select to_json(r) from (select * from {table} where {condition}) as r")]
+        return database.query(f"select * from {table} where {condition}")
 
     view = {}
-    for table, column in [("jobs", "id"), *((table, column) for table, column, target in references if target == "jobs")]:
+    for table, column in [("jobs", "id"), *(key for key, target in targets.items() if target == "jobs")]:
         if (table, column) in LAST_USE or (table == "jobs" and column != "id"):
             continue
         found = rows(table, f"{column} = {job}")
@@ -95,8 +93,9 @@ def load(job, name, connection=DATABASE):
         view[f"rows of {table}" + (f", {column.removesuffix('_id')}" if column not in ("id", "job_id") else "")] = sorted(
             reduced(table, row) for row in found)
     # An image has a row for each time that a module with it was told.
-    view["images linked"] = sorted({names["screenshots"][row["screenshot_id"]] for row in rows("screenshot_links", f"job_id = {job}")})
     del view["rows of screenshot_links"]
+    view["images linked"] = sorted(
+        {names["screenshots"][row["screenshot_id"]] for row in rows("screenshot_links", f"job_id = {job}")})
     # These name the job in a text.
     view["rows of audit_events"] = sorted(
         f"{row['event']} by {names['users'].get(row['user_id'])}: {json.dumps(plain(data), sort_keys=True)}"
