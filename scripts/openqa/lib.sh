@@ -135,7 +135,7 @@ worker_configure() {
     for line in "$@"; do echo "$line"; done
   } >"$config/workers.ini"
   credentials
-  printf '[127.0.0.1]\nkey = %s\nsecret = %s\n' "$key" "$secret" >"$config/client.conf"
+  (umask 077 && printf '[127.0.0.1]\nkey = %s\nsecret = %s\n' "$key" "$secret" >"$config/client.conf")
 }
 
 # `worker_start N COMMAND...` appends the flags that both workers know. E2E_WORKER marks every process of the worker. Its
