@@ -74,10 +74,12 @@ def load(job, name, connection=DATABASE):
             return value.replace(name, "JOB").replace(f"{job:08d}", "ID")
         if isinstance(value, list):
             return ["ID" if item in (job, str(job)) else plain(item) for item in value]
+        if isinstance(value, dict) and value and all(key.isdigit() for key in value):
+            # Jobs and their clones.
+            return sorted("ID" if key == str(job) else "another job" for key in value)
         if isinstance(value, dict):
-            return dict(
-                ("ID", "another job") if key == str(job) else (key, "ID" if key in ("id", "job_id") else plain(item))
-                for key, item in value.items() if key not in VARYING_SETTINGS)
+            return {key: "ID" if key in ("id", "job_id") else plain(item)
+                    for key, item in value.items() if key not in VARYING_SETTINGS}
         return value
 
     def rows(table, condition):
