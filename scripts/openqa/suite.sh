@@ -186,12 +186,13 @@ at_both() { # COMMAND IDS...
   wait $pid $!
 }
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && b != "" && a + 0 < b + 0) }' && echo less || echo 'not less'; }
+shown() { echo "$(seen "$1" shown) $(seen "$1" screens)" | awk '{ print $2 ? $1 / $2 : 0 }'; } # N -> part of the screens
+at_least() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 >= b + 0) }' && echo 'as many' || echo fewer; }
 half() { awk -v n="$1" 'BEGIN { print n / 2 }'; }
 check_live() {
-  local screens
-  screens=$(seen "$agent_n" screens)
-  check 'screens shown' "$(seen "$agent_n" shown) of $screens" "$screens of $screens" \
-    "the reference: $(seen "$reference_n" shown) of $(seen "$reference_n" screens)"
+  # On a busy machine the web UI does not take them as fast as they come.
+  check 'screens shown' "$(at_least "$(shown "$agent_n")" "$(shown "$reference_n")")" 'as many' \
+    "$(seen "$agent_n" shown) of $(seen "$agent_n" screens), the reference: $(seen "$reference_n" shown) of $(seen "$reference_n" screens)"
   check 'seconds to the web UI' "$(less "$(seen "$agent_n" median)" "$(half "$(seen "$reference_n" median)")")" less \
     "$(seen "$agent_n" median), the reference: $(seen "$reference_n" median)"
   printf '%-7s %-36s %-42s %s\n' '' 'median, s' "$(seen "$agent_n" median)" "$(seen "$reference_n" median)" | row
