@@ -90,14 +90,22 @@ int clinux_signal_process(int process, int number) {
 }
 
 bool clinux_environment_has(pid_t pid, const char *entry) {
-  char path[64], *line = NULL;
-  size_t room = 0;
-  bool found = false;
+  // All processes are asked after each job: stdio would take four times as long.
+  char path[64], bytes[16384];
+  size_t matched = 0;
+  ssize_t count;
+  bool found = false, differs = false;
   snprintf(path, sizeof path, "/proc/%d/environ", pid);
-  FILE *file = fopen(path, "re");
-  while (file && !found && getdelim(&line, &room, 0, file) > 0) found = strcmp(line, entry) == 0;
-  free(line);
-  if (file) fclose(file);
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  while (!found && (count = read(file, bytes, sizeof bytes)) > 0)
+    for (ssize_t i = 0; i < count && !found; i++) {
+      differs = differs || bytes[i] != entry[matched];
+      found = !differs && !bytes[i];
+      matched++;
+      if (!bytes[i]) matched = 0, differs = false;
+    }
+  close(file);
   return found;
 }
 

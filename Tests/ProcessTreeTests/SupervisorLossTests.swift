@@ -159,4 +159,17 @@ struct SupervisorLossTests {
     #expect(Leftovers.find(workingBelow: bench.folder) == [])
     try await bench.end(tree)
   }
+
+  @Test("a mark is a whole entry, wherever in the environment")
+  func marks() async throws {
+    let bench = try Bench()
+    let long = "LONG=" + String(repeating: "x", count: 16384)
+    let tree = try await bench.start(
+      "exec env A=OTHER=1 \(long) MARK=1 MARKED=2 sh -c 'mkfifo pipe; echo up; read -r _ <>pipe'")
+    try await bench.says("up")
+    let leader = try await tree.status().leader
+    for mark in ["MARK=1", long, "MARKED=2"] { #expect(Leftovers.find(mark: mark).map(\.pid) == [leader]) }
+    for mark in ["MARK=", "OTHER=1", "LONG=x"] { #expect(Leftovers.find(mark: mark) == []) }
+    try await bench.end(tree)
+  }
 }
