@@ -10,6 +10,8 @@ extension CacheService {
   private static let noticePeriod = Duration.seconds(10)
   /// How often a request is made that the service has forgotten.
   private static let maximumRequests = 3
+  /// From one question for the state of a request to the next, at first.
+  private static let firstPollDelay = Duration.milliseconds(500)
   /// The service has its files on this host: it connects soon or never.
   private static let limits = HTTPRequest.Limits(connect: .seconds(10), inactivity: .seconds(300))
 
@@ -70,6 +72,7 @@ extension CacheService {
 
   private func bring(_ request: CacheRequest, _ state: Guarded<String>) async throws -> CacheReport {
     var requests = 1
+    var waited = Duration.zero
     var number = try await enqueue(request, state)
     while true {
       do {
@@ -87,7 +90,10 @@ extension CacheService {
         number = try await enqueue(request, state)
         continue
       }
-      try await clock.sleep(for: cache.pollDelay)
+      // What the service has already is there in a moment; of what takes long, nobody has to know so soon.
+      let delay = min(cache.pollDelay, max(CacheService.firstPollDelay, waited / 4))
+      waited += delay
+      try await clock.sleep(for: delay)
     }
   }
 

@@ -84,7 +84,7 @@ extension Settings {
     package var serviceURL: String
     /// With more jobs than that waiting in the service, the slot takes none; a negative number for any.
     package var maximumInactiveJobs: Int
-    /// Wait between questions for the state of a download.
+    /// The longest wait between questions for the state of a download.
     package var pollDelay: Duration
     /// How often the service is asked in a job's set-up while it does not answer.
     package var tries: Int

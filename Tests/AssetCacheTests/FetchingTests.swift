@@ -56,8 +56,17 @@ struct FetchingTests {
       #expect(report.output == "log" && !report.hasDownloadError)
       #expect(bench.fake.requests == [Self.asset.body])
       #expect(bench.fake.asked == ["GET /info", "POST /enqueue"] + Array(repeating: "GET /status/1", count: 3))
-      #expect(bench.clock.waits.withLock { $0 } == [.seconds(5), .seconds(5)], "the poll delay")
+      #expect(bench.clock.waits.withLock { $0 } == [.milliseconds(500), .milliseconds(500)])
       #expect(bench.log.lines == ["Downloading x.iso, request #1 sent to Cache Service"])
+    }
+  }
+
+  @Test("what takes long is asked for less often, up to the poll delay")
+  func longer() async throws {
+    try await Self.run(polls: 20) { bench in
+      _ = try await bench.service.fetch(Self.asset)
+      let waits = bench.clock.waits.withLock { $0 }
+      #expect(waits[4] == .milliseconds(500) && waits[5] == .milliseconds(625) && waits.last == .seconds(5))
     }
   }
 
