@@ -24,7 +24,7 @@ parser.add_argument("--agent", required=True)
 parser.add_argument("--reference", required=True)
 options = parser.parse_args()
 parts = options.parts.split()
-QUEUE = 10  # jobs of a run of the part throughput
+JOBS = 10  # of a run of the part throughput, in a queue and in a chain
 COMMANDS = {"agent": options.agent, "reference": options.reference}
 
 results = collections.defaultdict(lambda: {name: [] for name in COMMANDS})
@@ -113,7 +113,7 @@ def measure_way(pair):
     two = ["LAB_HOLD=1", "TEST:1=first", "TEST:2=second"]
     for worker in in_turns(pair):
         first, second = sorted(jobs.wait(post(worker, "basic", *two)), key=lambda job: job.grabbed)
-        note_begin("share", worker, first)
+        note_begin("share", worker, second)
         note_end("short test", worker, first)
         note_ms("queue: done → next exec", worker, second.began - first.done)
         note_ms("queue: done → next grab, web UI", worker, second.grabbed - first.done)
@@ -133,18 +133,28 @@ def measure_cache(pair):
 
 
 def measure_throughput(pair):
-    queue = [f"TEST:{number}=short-{number}" for number in range(QUEUE)]
+    tests = [f"TEST:{number}=short-{number}" for number in range(JOBS)]
+    chain = [f"_START_DIRECTLY_AFTER:{number}={number - 1}" for number in range(1, JOBS)]
     for worker in in_turns(pair):
         worker.used()
-        done = sorted(jobs.wait(post(worker, "basic", "LAB_HOLD=0", *queue)), key=lambda job: job.grabbed)
+        queued = jobs.wait(post(worker, "basic", "LAB_HOLD=0", *tests))
         time.sleep(1)  # what cleans up has ended
-        cpu = worker.used() - sum(job.backend_cpu for job in done)
-        period = (done[-1].grabbed - done[0].grabbed) / (QUEUE - 1)
-        waits = [job.waited(job.grabbed, job.done) + after.grabbed - job.done for job, after in zip(done, done[1:])]
-        note("jobs an hour", worker, 3600 / period)
-        note_ms("a job, grab to grab", worker, period)
-        note_ms("a job, grab to grab, web UI", worker, sum(waits) / len(waits))
-        note_ms("CPU time a job", worker, cpu / QUEUE)
+        cpu = worker.used() - sum(job.backend_cpu for job in queued)
+        note_rate("queue", worker, queued)
+        note_ms("queue: CPU time a job", worker, cpu / JOBS)
+        note_rate("chain", worker, jobs.wait(post(worker, "basic", "LAB_HOLD=0", *tests, *chain)))
+
+
+def note_rate(name, worker, ended):
+    ended.sort(key=lambda job: job.done)
+    period = (ended[-1].done - ended[0].done) / (JOBS - 1)
+    of_web_ui = 0.0
+    for job, following in zip(ended, ended[1:]):
+        free = max(job.done, following.grabbed)
+        of_web_ui += free - job.done + following.waited(free, following.done)
+    note(f"{name}: jobs an hour", worker, 3600 / period)
+    note_ms(f"{name}: a job", worker, period)
+    note_ms(f"{name}: a job, web UI", worker, of_web_ui / (JOBS - 1))
 
 
 def note_begin(name, worker, job):
