@@ -80,8 +80,8 @@ bool write_state(void) {
   int file = openat(job.folder_fd, "state.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (file < 0) return false;
   errno = ENOSPC; // what a write that was cut off means
-  // The exit status is what somebody comes back for after the power was off.
-  bool done = write(file, text, size) == size && (!job.ended || fsync(file) == 0);
+  // Nobody comes back for it after the power was off: to wait for the disk would only put off word of the exit.
+  bool done = write(file, text, size) == size;
   int error = errno;
   close(file);
   errno = error;
