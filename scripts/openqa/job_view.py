@@ -186,7 +186,8 @@ def load(job_id, url=URL, results=RESULTS, database=job_rows.DATABASE, assets=AS
             for kind, names in (job.get("assets") or {}).items() for name in names
         ),
         "files": sorted(others),
-        "modes": {name: mode(path) for name, path in others.items()},
+        # A web UI keeps what has come with more than 256 KiB with other permissions, and a video may be either.
+        "modes": {name: mode(path) for name, path in others.items() if not name.endswith(".ogv")},
         "modes of images": sorted({mode(path) for path in [*images.values(), *targets]}),
         "modes of assets": {re.sub(r"/\d{8}-", "/JOB-", path.removeprefix(assets)): f"{mode(path)} {os.path.getsize(path)}"
                             for path in stored_assets},
@@ -218,7 +219,7 @@ def without_progress(view):
     view["files"] = [name for name in view["files"] if name == "serial0.txt" or not of_modules.match(name)]
     for label in ("contents", "modes"):
         view[label] = {name: text for name, text in view[label].items() if not of_modules.match(name)}
-    counts = re.compile(r'"\w+_module_count": \d+, |"result": "\w+", (?="script")')
+    counts = re.compile(r'"\w+_module_count": -?\d+, |"result": "\w+", (?="script")')
     view |= {label: [counts.sub("", row) for row in value] for label, value in view.items() if label.startswith("rows of job")}
     # The reference worker doesn't always see the end of an isotovideo that it stops.
     if "worker's notes" in view:
