@@ -103,20 +103,21 @@ def mode(path):
 
 # What the API says of times, numbers, images' sums and similarity, and what is compared under a label of its own.
 VARYING_KEYS = re.compile(
-    r"id|.*_id|clone_id|t_.*|.*_at|md5.*|frametime|error|execution_time|NAME|LAB_STAMP|WORKER_CLASS|children|parents|text_data|text|modules|"
-    r"reason|logs|ulogs|assets|has_parents|parents_ok|origin_id|result_size")
+    r"id|.*_id|t_.*|.*_at|md5.*|frametime|error|execution_time|NAME|LAB_STAMP|WORKER_CLASS|result_size|"
+    r"children|parents|has_parents|parents_ok|modules|text|text_data|reason|logs|ulogs|assets")
 
 
 def flat(value, job, path=""):
     """path → value of all that an answer of the API says, without what depends on time and place."""
     if isinstance(value, dict):
-        return {key: item for name, inner in value.items() if not VARYING_KEYS.fullmatch(name)
-                for key, item in flat(inner, job, f"{path}.{name}" if path else name).items()}
-    if isinstance(value, list):
-        return {key: item for number, inner in enumerate(value) for key, item in flat(inner, job, f"{path}[{number}]").items()}
-    if isinstance(value, str):
-        value = normal(value, job).replace(f"{job['id']:08d}", "ID").replace(f"/tests/{job['id']}", "/tests/ID")
-    return {path: value}
+        parts = [(f"{path}.{name}" if path else name, part) for name, part in value.items() if not VARYING_KEYS.fullmatch(name)]
+    elif isinstance(value, list):
+        parts = [(f"{path}[{number}]", part) for number, part in enumerate(value)]
+    else:
+        if isinstance(value, str):
+            value = normal(value, job).replace(f"{job['id']:08d}", "ID").replace(f"/tests/{job['id']}", "/tests/ID")
+        return {path: value}
+    return {key: leaf for inner, part in parts for key, leaf in flat(part, job, inner).items()}
 
 
 def answer(url, job_id, view=""):
@@ -220,7 +221,8 @@ def without_progress(view):
     for label in ("contents", "modes"):
         view[label] = {name: text for name, text in view[label].items() if not of_modules.match(name)}
     counts = re.compile(r'"\w+_module_count": -?\d+, |"result": "\w+", (?="script")')
-    view |= {label: [counts.sub("", row) for row in value] for label, value in view.items() if label.startswith("rows of job")}
+    for label in [label for label in view if label.startswith("rows of job")]:
+        view[label] = [counts.sub("", row) for row in view[label]]
     # The reference worker doesn't always see the end of an isotovideo that it stops.
     if "worker's notes" in view:
         view["worker's notes"] = [note for note in view["worker's notes"] if "Isotovideo exit" not in note]
