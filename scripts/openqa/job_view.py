@@ -26,12 +26,6 @@ OWN_SETTINGS = {
 # Logs that differ from run to run of the same worker, beyond what `normal` hides.
 VARYING_FILES = re.compile(r"(\.ogv|\.vtt|-log\.txt|/?vars\.json|details-.*\.json)$")
 
-# Which of these a killed QEMU gives is a race inside os-autoinst: whether its backend collects QEMU before it ends itself.
-KILLED_QEMU = {
-    "backend died: QEMU exited unexpectedly, see log for details",
-    "died: terminated prematurely, see log output for details",
-}
-
 
 def normal(text, job):
     """`text` without the job's name and the stamp in its settings, which the test code types and writes."""
@@ -153,14 +147,10 @@ def load(job_id, url=URL, results=RESULTS, database=job_rows.DATABASE, assets=AS
     rows = job_rows.load(job_id, job["settings"]["NAME"], database)
     images_linked = set(rows.pop("images linked"))
 
-    reason = job.get("reason")
-    if job["settings"].get("TEST") == "killqemu" and reason in KILLED_QEMU:
-        rows = {label: [row.replace(reason, "died, or backend died") for row in value] for label, value in rows.items()}
-        reason = "died, or backend died"
     view = {
         "state": job["state"],
         "result": job["result"],
-        "reason": reason,
+        "reason": job.get("reason"),
         "modules": [module["name"] for module in job["testresults"]],
     }
     for module in job["testresults"]:
@@ -193,7 +183,8 @@ def load(job_id, url=URL, results=RESULTS, database=job_rows.DATABASE, assets=AS
         "modes of assets": {re.sub(r"/\d{8}-", "/JOB-", path.removeprefix(assets)): f"{mode(path)} {os.path.getsize(path)}"
                             for path in stored_assets},
         "empty files": sorted(
-            name for name, path in (images | others).items() if name not in dangling and not os.path.getsize(path)),
+            name for name, path in (images | others).items()
+            if name not in dangling and not name.endswith(".ogv") and not os.path.getsize(path)),
         "contents": {
             name: normal(open(path, encoding="latin1").read(), job)
             for name, path in others.items() if not VARYING_FILES.search(name)

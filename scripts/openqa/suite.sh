@@ -120,6 +120,12 @@ clones() { # IDS -> "yes, no": which were scheduled anew
   sql -c "select string_agg(case when clone_id is null then 'no' else 'yes' end, ', '
     order by array_position(array[$(ids_list "$@")], id::int)) from jobs where id in ($(ids_list "$@"))"
 }
+backend_end() { # ID -> how the job and its backend have ended
+  local log
+  for log in "$project"/testresults/*/"$(printf %08d "$1")"-*/autoinst-log.txt; do
+    echo "$(outcome "$1") $(sql -c "select reason from jobs where id = $1") $(grep -o 'Isotovideo exit.*' "$log")"
+  done
+}
 seconds() { sql -c "select coalesce(sum(extract(epoch from t_finished - t_started)::int), 0) from jobs where id in ($(ids_list "$@"))"; }
 in_module() { # NAME IDS: all have come to this module
   [ "$(sql -c "select count(*) from job_modules
