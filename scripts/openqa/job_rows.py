@@ -22,10 +22,11 @@ NAMES = {
     "workers": "select id, 'a worker' as name from workers",
     "screenshots": "select id, filename as name from screenshots",
 }
-# What differs between two runs of the same worker: result_size sums up logs and images.
-VARYING_COLUMNS = {"id", "result_size", "connection_id"}
-# Settings that name the worker or a moment. Those that a worker adds when it reports a job are compared.
-VARYING_SETTINGS = {"LAB_STAMP", "WORKER_CLASS"}
+# What differs between two runs of the same worker: result_size sums up logs and images, and openQA 5 lowers the priority of
+# a job when others like it have failed.
+VARYING_COLUMNS = {"id", "result_size", "connection_id", "priority"}
+# Settings that name the worker or a moment, and why the priority is as it is.
+VARYING_SETTINGS = {"LAB_STAMP", "WORKER_CLASS", "_PRIORITY_EXPLANATION"}
 # Tables that say which of all jobs was the last to use a thing.
 LAST_USE = {("assets", "last_use_job_id"), ("needles", "last_matched_module_id"), ("needles", "last_seen_module_id")}
 

@@ -22,6 +22,7 @@ ASSETS = f"{STATE}/openqa/share/factory"
 # Settings that name the job, the worker or a moment.
 OWN_SETTINGS = {
     "JOBTOKEN", "LAB_STAMP", "NAME", "QEMUPORT", "VNC", "WORKER_CLASS", "WORKER_ID", "WORKER_INSTANCE",
+    "_PRIORITY_EXPLANATION",
 }
 # Logs that differ from run to run of the same worker, beyond what `normal` hides.
 VARYING_FILES = re.compile(r"(\.ogv|\.vtt|-log\.txt|/?vars\.json|details-.*\.json)$")
@@ -97,7 +98,7 @@ def mode(path):
 
 # What the API says of times, numbers, images' sums and similarity, and what is compared under a label of its own.
 VARYING_KEYS = re.compile(
-    r"id|.*_id|t_.*|.*_at|md5.*|frametime|error|execution_time|NAME|LAB_STAMP|WORKER_CLASS|result_size|"
+    r"id|.*_id|t_.*|.*_at|md5.*|frametime|error|execution_time|NAME|LAB_STAMP|WORKER_CLASS|result_size|priority|_PRIORITY_EXPLANATION|"
     r"children|parents|has_parents|parents_ok|modules|text|text_data|reason|logs|ulogs|assets")
 
 
