@@ -150,14 +150,32 @@ extension JobRun {
   /// Ends the backend and all that it has started.
   private func end(_ tree: SupervisedTree, _ server: CommandServer, _ reason: StopReason) async {
     let hasEnded = reason == .done || reason == .died
-    if !hasEnded {
-      do { try await server.announceStop(reason: reason.name) } catch {
+    await withTaskGroup(of: Void.self) { group in
+      if !hasEnded { await announce(reason, to: server, in: &group) }
+      // What a backend leaves behind that has ended by itself gets no time.
+      do { note(try await tree.stopUnlessCancelled(grace: hasEnded ? .zero : JobRun.grace)) } catch {
+        slot.logger.warning("The backend of the job is still being ended; its supervisor goes on with that")
+      }
+      group.cancelAll()
+    }
+  }
+
+  /// Tells those who listen to the command server that the test is being stopped, and returns when they know or it has had
+  /// its time to answer: developer mode hears of it before the backend does, but SIGTERM waits for nobody.
+  private func announce(_ reason: StopReason, to server: CommandServer, in group: inout TaskGroup<Void>) async {
+    let isOver = Latch<Void>()
+    group.addTask { [slot] in
+      do { try await server.announceStop(reason: reason.name) } catch is CancellationError {
+      } catch {
         slot.logger.debug("the backend was not told that it is stopped: \(error)")
       }
+      isOver.open(with: ())
     }
-    // What a backend leaves behind that has ended by itself gets no time.
-    do { note(try await tree.stopUnlessCancelled(grace: hasEnded ? .zero : JobRun.grace)) } catch {
-      slot.logger.warning("The backend of the job is still being ended; its supervisor goes on with that")
+    await withTaskGroup(of: Void.self) { race in
+      race.addTask { _ = try? await isOver.wait() }
+      race.addTask { [slot] in try? await slot.clock.sleep(for: JobRun.announcementLead) }
+      await race.next()
+      race.cancelAll()
     }
   }
 

@@ -19,6 +19,8 @@ import WebUISession
 struct JobRun: Sendable {
   /// How long the backend has between SIGTERM and SIGKILL.
   static let grace = Duration.seconds(30)
+  /// How long SIGTERM waits for the command server to tell developer mode of the stop.
+  static let announcementLead = Duration.milliseconds(30)
   /// From the end of one pass over the results to the next.
   static let period = Duration.seconds(10)
   /// From one word about a set-up that takes its time to the next.

@@ -49,6 +49,24 @@ struct StopLatencyTests {
     #expect(times[times.count / 2] <= .milliseconds(200), "\(shown)")
   }
 
+  @Test("a command server that does not answer keeps nobody waiting")
+  func silentCommandServer() async throws {
+    let bench = try await Workbench()
+    try await bench.run { _ in
+      for count in 1...3 {
+        let id = try await bench.schedule(
+          #"{"term":"exit","commandServer":{"answersBroadcast":false},"modules":[{"name":"a","steps":[{"hang":true}]}]}"#)
+        try await bench.log.lines(with: "command server is up", count: count)
+        let start = ContinuousClock.now
+        await bench.web.send(.cancel, for: id)
+        try await bench.log.lines(with: "Isotovideo exit status", count: count)
+        note("From 'cancel' to the exit of a backend whose command server is silent: \(start.duration(to: .now))")
+        #expect(start.duration(to: .now) < .seconds(1))
+        #expect(try await bench.end(of: id).result == "user_cancelled")
+      }
+    }
+  }
+
   /// The time from the command to the broadcast, in a job of its own.
   private static func time(_ state: WebUIState) async throws -> Duration {
     let proxy = Latch<FaultProxy>()
