@@ -32,9 +32,9 @@ postgres_socket=$E2E_STATE/postgres/socket
 
 # What is built on one Debian does not start on another: libraries have other versions. Its packages were fetched outside.
 build_in_suite() { # -> the agent's path
-  local build=(swift build --package-path "$root" --scratch-path "$root/.build-$E2E_SUITE" --disable-automatic-resolution)
+  local swift_build=(swift build --package-path "$root" --scratch-path "$root/.build-$E2E_SUITE" --disable-automatic-resolution)
   local program
-  for program in "${programs[@]}"; do "${build[@]}" --product "$program" >&2; done
+  for program in "${programs[@]}"; do "${swift_build[@]}" --product "$program" >&2; done
   echo "$root/.build-$E2E_SUITE/debug/worker-agent"
 }
 
