@@ -55,7 +55,8 @@ struct StopLatencyTests {
     try await bench.run { _ in
       for count in 1...3 {
         let id = try await bench.schedule(
-          #"{"term":"exit","commandServer":{"answersBroadcast":false},"modules":[{"name":"a","steps":[{"hang":true}]}]}"#)
+          #"{"term":"exit","commandServer":{"answersBroadcast":false},"modules":[{"name":"a","steps":[{"hang":true}]}]}"#
+        )
         try await bench.log.lines(with: "command server is up", count: count)
         let start = ContinuousClock.now
         await bench.web.send(.cancel, for: id)
