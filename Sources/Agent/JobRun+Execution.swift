@@ -53,10 +53,7 @@ extension JobRun {
       group.addTask { await greet(backend.commandServer) }
       group.addTask { await listen(to: backend.commandServer, until: hasEnded) }
       group.addTask { await waitsFor { await live(job, uploader) } }
-      group.addTask {
-        await show(job)
-        await session.sendStatus()
-      }
+      tell(.changed(job))
       let reason = (try? await stop.wait()) ?? .quit
       slot.logger.info("Stopping job \(job.id) from \(webUI.address): \(reason.name)")
       group.addTask { await decide(journal) }

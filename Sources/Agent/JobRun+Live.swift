@@ -18,8 +18,9 @@ extension JobRun {
 
   /// What viewers of the job get until its end is told.
   func makeLiveView(_ job: JobInfo, _ server: CommandServer, _ journal: JobJournal) async -> LiveView {
-    let status = LiveStatus(
-      workerID: workerID, commandServerURL: server.url, workerHostname: slot.workerHostname)
+    let status: @Sendable () async -> LiveStatus = {
+      LiveStatus(workerID: await workerID(), commandServerURL: server.url, workerHostname: slot.workerHostname)
+    }
     let channel = LiveChannel(
       job: job.id, status: status, client: client, pool: slot.pool.path, lane: slot.pool.lane, watcher: slot.watcher,
       frameRate: slot.settings.liveFrameRate, clock: slot.clock, logger: slot.logger)
@@ -33,7 +34,7 @@ extension JobRun {
       group.addTask { await wishForStatus() }
       group.addTask {
         // Its web UI says where the live handler is.
-        _ = try? await connected.wait()
+        _ = try? await session.comesBack()
         let developers = DeveloperSession(
           job: job.id, client: client, portDelta: await session.servicePortDelta, logger: slot.logger)
         await developers.run(audience, uploader.progress)

@@ -50,7 +50,7 @@ extension JobRun {
     let isFreed = answer != nil && !isFailure
     if Task.isCancelled { return }
     // A slot that leaves says so over the connection.
-    if !isFreed, record.reason != .quit { await session.release(job: job.id) }
+    if !isFreed, record.reason != .quit { tell(.released(job.id)) }
     await journal.update {
       $0.result = answer?["result"]?.scalar
       $0.finished.insert(Step.told)
@@ -82,7 +82,6 @@ extension JobRun {
   /// Tells the web UI that a job is not run.
   func skip(_ job: JobInfo, because reason: SkipReason) async {
     slot.logger.info("Skipping job \(job.id) from \(webUI.address): \(reason.text)")
-    await show(job)
     await setDone(job.id, JobEnd(skippedFor: reason.stop), isCertain: true)
   }
 
@@ -154,11 +153,11 @@ extension JobRun {
   @discardableResult
   private func setDone(_ job: Int64, _ end: JobEnd, isCertain: Bool) async -> JSON? {
     var call = WebUIClient.Call(.post, "jobs/\(job)/set_done")
-    call.query = end.parameters(workerID: workerID)
+    call.query = end.parameters(workerID: await workerID())
     call.expectedMember = "result"
     // After a failure of the web UI one try has to do; the next registration frees the job as well.
     if !isCertain { call.tries = 1 }
-    isEnding()
+    tell(.ending)
     do {
       let answer =
         try await isCertain

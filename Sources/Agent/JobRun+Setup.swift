@@ -55,7 +55,7 @@ extension JobRun {
   /// Sets the job up, within its limit. Nil if the job was stopped instead.
   private func setUp(_ grabbed: JobInfo) async -> PreparedJob? {
     let waits = SetupWaits()
-    let setup = JobSetup(slot: slot, webUI: webUI, workerID: workerID, waits: waits)
+    let setup = JobSetup(slot: slot, webUI: webUI, workerID: await workerID(), waits: waits)
     let limit = JobLimits(grabbed, settings: slot.settings).setup
     return await withTaskGroup(of: PreparedJob?.self) { group in
       group.addTask {
@@ -89,7 +89,7 @@ extension JobRun {
           let wait = waits.text
           if let wait, wait != before { slot.logger.info("setup: \(wait)") }
           before = wait
-          await post(.setup(workerID: workerID, waitingFor: wait), job: grabbed.id, tries: 1)
+          await post(.setup(workerID: await workerID(), waitingFor: wait), job: grabbed.id, tries: 1)
         }
         return nil
       }

@@ -28,19 +28,37 @@ struct JobRun: Sendable {
   /// From one word about a long upload to the next.
   static let progressPeriod = Duration.seconds(10)
 
+  /// What a job says of itself, for web UIs to see it in the slot's status.
+  enum Word: Sendable {
+    /// Set up, with the worker's settings in it.
+    case changed(JobInfo)
+    /// The web UI is about to hear that it is over, and may give the next one.
+    case ending
+    /// Over: the slot's status has to tell it.
+    case dropped
+    /// Over: a new registration has to tell it.
+    case released(Int64)
+
+    func event(webUI: Int) -> SlotState.Event {
+      switch self {
+      case .changed(let job): .jobChanged(job)
+      case .ending: .jobEnding
+      case .dropped: .jobDropped(webUI: webUI)
+      case .released(let job): .jobReleased(job, webUI: webUI)
+      }
+    }
+  }
+
   let slot: SlotContext
   /// Of the web UI that gave the job.
   let session: WebUISession
   let client: WebUIClient
   let webUI: Settings.WebUI
-  let workerID: Int64
+  /// The slot's number at the web UI when that gave the job.
+  let takenAs: Int64
   let stop: Latch<StopReason>
-  /// Opened when the session has been connected once.
-  let connected: Latch<Int64>
   /// The pool's, which the job's supervisor holds from its start on.
   let lock: FileLock?
-  /// Lets all web UIs see that the slot works on a job as it is now.
-  let show: @Sendable (JobInfo) async -> Void
   /// Among the jobs that start on this host; nil without a limit.
   let place: StartPlace?
   /// Opened when the backend's command server has answered.
@@ -53,8 +71,8 @@ struct JobRun: Sendable {
   let audience: Observed<Audience>
   /// Counts reasons to look at the results at once.
   let wishes = Observed(0)
-  /// Called before the web UI hears that the job is over, and may give the next one.
-  let isEnding: @Sendable () -> Void
+  /// Called with what the slot has to know of the job.
+  let tell: @Sendable (Word) -> Void
   /// Called for each fault of the host that the job meets.
   let noteFault: @Sendable (HostFault) async -> Void
 
@@ -69,13 +87,13 @@ struct JobRun: Sendable {
     if isDeadly, isTold || past.skipReason != nil {
       // Even this has killed the worker: nothing but the record is left to take away.
       slot.logger.error("Leaving job \(past.grabbed.id) as it is: the worker died over and over while finishing it")
-      await drop(past)
+      drop(past)
     } else if let reason = past.skipReason {
       if !isTold { await skip(past.grabbed, because: reason) }
     } else if !isTold || past.reason != nil {
       // What is told may still have to be cleaned up.
       await run(past, found, journal)
-      if isTold, !Task.isCancelled { await drop(past) }
+      if isTold, !Task.isCancelled { drop(past) }
     }
     // A process that does not wait for the job leaves it to the next one, as it is on record.
     if Task.isCancelled { return false }
@@ -89,7 +107,7 @@ struct JobRun: Sendable {
   private func run(_ past: JobRecord, _ found: Supervisor.Finding, _ journal: JobJournal) async {
     async let _ = recordAudience(journal, known: past.audience)
     async let _ = recordSurvival(journal)
-    if past.phase == .settingUp, await !accept(past, journal) { return await drop(past) }
+    if past.phase == .settingUp, await !accept(past, journal) { return drop(past) }
     slot.log.begin(job: past.grabbed.id, webUI: "\(webUI.address)", pool: slot.pool)
     if past.phase != .settingUp { slot.logger.notice("Going on with job \(past.grabbed.id) from \(webUI.address)") }
     if let reason = past.reason { stop.open(with: reason) }
@@ -143,11 +161,10 @@ struct JobRun: Sendable {
     let job = record.grabbed
     slot.logger.info("Accepting job \(job.id) from \(webUI.address)")
     await journal.update { _ in }
-    await show(job)
     let attempts = slot.settings.acceptAttempts
     let isAccepted = Latch<Void>()
     await waitsFor {
-      _ = try? await connected.wait()
+      _ = try? await session.comesBack()
       if await session.accept(job: job.id, attempts: attempts) { isAccepted.open(with: ()) }
     }
     if stop.value == nil, isAccepted.value == nil {
@@ -163,12 +180,14 @@ struct JobRun: Sendable {
 
   /// Lets the web UI know at once that the slot is free: nothing else tells that a job was dropped, or that one is over
   /// whose end an earlier process has told.
-  private func drop(_ record: JobRecord) async {
+  private func drop(_ record: JobRecord) {
     guard record.rest.isEmpty else { return }
-    isEnding()
-    await session.update(status: .free)
-    await session.sendStatus()
+    tell(.ending)
+    tell(.dropped)
   }
+
+  /// The slot's number at the web UI, as of the last registration.
+  @Sendable func workerID() async -> Int64 { await session.workerID ?? takenAs }
 
   /// Why the job stops, as soon as that is decided, and on record; a run that is cancelled is quit.
   @discardableResult
@@ -178,7 +197,7 @@ struct JobRun: Sendable {
     return reason
   }
 
-  func tellUploading(_ job: Int64) async { await post(.uploading(workerID: workerID), job: job) }
+  func tellUploading(_ job: Int64) async { await post(.uploading(workerID: await workerID()), job: job) }
 
   func post(_ status: JobStatus, job: Int64, tries: Int? = nil) async {
     var call = WebUIClient.Call(.post, "jobs/\(job)/status")

@@ -37,7 +37,8 @@ package actor Slot {
   private enum Happening: Sendable {
     case session(Int, WebUISession.Event)
     case command(Command)
-    case jobEnding
+    /// What the job tells of itself.
+    case job(SlotState.Event)
     case jobEnded(isSuccess: Bool)
     /// Time to look again at what is in the way of jobs.
     case availabilityDue
@@ -60,8 +61,6 @@ package actor Slot {
   private let inbox: AsyncStream<Happening>
   private let outbox: AsyncStream<Happening>.Continuation
   private var state: SlotState
-  /// The slot's number at each web UI, since its session was connected first.
-  private let workerIDs: [Latch<Int64>]
   /// The web UIs that have been asked to take this worker.
   private var tried: Set<Int> = []
   private var stopJob: Latch<StopReason>?
@@ -93,7 +92,6 @@ package actor Slot {
     }
     state = SlotState(
       webUIs: context.settings.webUIs.map(\.address.entry), endsAfterJobs: context.settings.terminatesAfterJobs)
-    workerIDs = sessions.map { _ in Latch() }
     (inbox, outbox) = AsyncStream.makeStream()
   }
 
@@ -109,7 +107,7 @@ package actor Slot {
         defer { context.report(condition) }
         if case .poolFound = happening { await begin(in: &group) }
         for event in await events(for: happening) {
-          for action in state.handle(event) { await perform(action, in: &group) }
+          await handle(event, in: &group)
         }
         await renewRegistration()
         if state.phase == .ended { break }
@@ -121,12 +119,25 @@ package actor Slot {
     return state.hasWebUI ? .asked : .noWebUI
   }
 
+  private func handle(_ event: SlotState.Event, in group: inout DiscardingTaskGroup) async {
+    let actions = state.handle(event)
+    await publish()
+    for action in actions { await perform(action, in: &group) }
+  }
+
+  /// Lets each session know what its web UI is to see of the slot.
+  private func publish() async {
+    for (index, session) in sessions.enumerated() {
+      await session.update(status: state.status, pending: state.pending(for: index))
+    }
+  }
+
   /// Goes on with the job that an earlier process has left, if there is one, and registers.
   private func begin(in group: inout DiscardingTaskGroup) async {
     if let past = await takeBack() {
       await start(past.record, found: past.found, webUI: past.webUI, in: &group)
     } else {
-      for action in state.handle(.availability(await availability.obstacle())) { await perform(action, in: &group) }
+      await handle(.availability(await availability.obstacle()), in: &group)
     }
     for (index, session) in sessions.enumerated() {
       group.addTask { await session.run() }
@@ -150,10 +161,10 @@ package actor Slot {
     self.audience = audience
     let run = JobRun(
       slot: context, session: sessions[webUI], client: await sessions[webUI].client,
-      webUI: context.settings.webUIs[webUI], workerID: record.workerID, stop: stop, connected: workerIDs[webUI],
-      lock: await availability.lock, show: { [weak self] in await self?.show($0, rest: record.rest, webUI: webUI) },
+      webUI: context.settings.webUIs[webUI], takenAs: record.workerID, stop: stop,
+      lock: await availability.lock,
       place: record.skipReason == nil ? await availability.takePlace() : nil,
-      audience: audience, isEnding: { [outbox] in outbox.yield(.jobEnding) },
+      audience: audience, tell: { [outbox] word in outbox.yield(.job(word.event(webUI: webUI))) },
       noteFault: { [availability] in await availability.note($0) })
     group.addTask { [outbox] in
       outbox.yield(.jobEnded(isSuccess: await run.run(journal, found: found)))
@@ -164,7 +175,7 @@ package actor Slot {
     _ job: JobInfo, rest: JobQueue, skipReason: SkipReason? = nil, webUI: Int, in group: inout DiscardingTaskGroup
   ) async {
     // A web UI that has not been there since the slot began has given the job to an earlier process of it.
-    var known = workerIDs[webUI].value
+    var known = await sessions[webUI].workerID
     if known == nil { known = await journal?.record.workerID }
     guard let workerID = known else {
       outbox.yield(.jobEnded(isSuccess: false))
@@ -174,13 +185,6 @@ package actor Slot {
     record.rest = rest
     record.skipReason = skipReason
     await start(record, webUI: webUI, in: &group)
-  }
-
-  /// Lets every web UI see that the slot works, and for whom: only that one knows the job by its number.
-  private func show(_ job: JobInfo, rest: JobQueue, webUI: Int) async {
-    for (index, session) in sessions.enumerated() {
-      await session.update(status: .working(job, webUI: name(webUI)), pending: index == webUI ? rest.ids : [])
-    }
   }
 
   /// Lets the slot run `body` when it comes to it: whether it does tells whether the slot goes on.
@@ -208,8 +212,7 @@ package actor Slot {
   /// What a happening means to ``SlotState``.
   private func events(for happening: Happening) async -> [SlotState.Event] {
     switch happening {
-    case .session(let webUI, .connected(let workerID)):
-      workerIDs[webUI].open(with: workerID)
+    case .session(let webUI, .connected):
       tried.insert(webUI)
       return []
     case .session(let webUI, .message(let message)):
@@ -246,7 +249,7 @@ package actor Slot {
     case .recheckDue:
       isRecheckDue = false
       return state.phase == .idle ? [.availability(await availability.obstacle())] : []
-    case .jobEnding: return [.jobEnding]
+    case .job(let event): return [event]
     case .jobEnded(let isSuccess):
       stopJob = nil
       audience = nil
@@ -282,13 +285,9 @@ package actor Slot {
     case .abandonJob: logger.warning("Not waiting for the job's end")
     case .tellJob(let command): audience?.change { $0.note(command) }
     case .warn(let text): logger.warning("\(text)")
-    case .showStatus(let isUrgent):
-      let status = state.obstacle.map { WorkerStatus.broken(reason: $0.text) } ?? .free
-      if let obstacle = state.obstacle { logger.warning("\(obstacle.text)") }
-      for session in sessions {
-        await session.update(status: status)
-        if isUrgent { await session.sendStatus() }
-      }
+    case .sendStatus(let webUI):
+      for (index, session) in sessions.enumerated() where webUI == nil || webUI == index { await session.sendStatus() }
+    case .release(let job, let webUI): await sessions[webUI].release(job: job)
     case .end:
       // One web UI that is silent does not keep the others waiting.
       await withTaskGroup(of: Void.self) { group in
@@ -309,9 +308,9 @@ package actor Slot {
     let job = past.record.prepared ?? past.record.grabbed
     state = SlotState(
       webUIs: names, endsAfterJobs: context.settings.terminatesAfterJobs,
-      current: (job.id, past.record.rest, past.webUI))
+      current: (job, past.record.rest, past.webUI))
     // Before it registers: a web UI gives up jobs that a registration does not name.
-    await show(job, rest: past.record.rest, webUI: past.webUI)
+    await publish()
     return past
   }
 

@@ -10,6 +10,12 @@ package struct SlotState: Sendable, Hashable {
     case grabSequence(JobSequence, webUI: Int)
     case command(JobCommand, job: Int64, webUI: Int)
     case disabled(webUI: Int)
+    /// The running job is as it is now: set up, with the worker's settings in it.
+    case jobChanged(JobInfo)
+    /// The job is over, and nothing but the slot's status tells that.
+    case jobDropped(webUI: Int)
+    /// The job is over, and nothing but a new registration tells that.
+    case jobReleased(Int64, webUI: Int)
     /// The web UI is about to hear that the job is over: from then on it may give the next one.
     case jobEnding
     /// The job is over; whether it ended well, so that the jobs that wait for it can be run.
@@ -37,8 +43,10 @@ package struct SlotState: Sendable, Hashable {
     /// What is queued has changed: it has to be on record.
     case recordQueue(JobQueue)
     case warn(String)
-    /// The status to show web UIs has changed; whether they are to hear of it at once.
-    case showStatus(now: Bool)
+    /// A web UI is to hear of the status at once; all are if none is named.
+    case sendStatus(to: Int? = nil)
+    /// Let the web UI learn from a new registration that a job is over.
+    case release(Int64, webUI: Int)
     /// End without waiting for the job.
     case abandonJob
     /// There is nothing more to do: leave.
@@ -66,6 +74,8 @@ package struct SlotState: Sendable, Hashable {
   package private(set) var isReloading = false
   /// Why no jobs can be taken.
   package private(set) var obstacle: Obstacle?
+  /// What web UIs see while there is a job of which they do not know that it is over.
+  private var work: WorkerStatus?
   /// Jobs that wait are not run any more.
   private var skipsRest = false
   private let endsAfterJobs: Bool
@@ -77,12 +87,23 @@ package struct SlotState: Sendable, Hashable {
   ///   - endsAfterJobs: whether the slot ends when the jobs it was given first have ended.
   ///   - current: the job that an earlier process of this slot has left, those after it, and the web UI that gave them.
   package init(
-    webUIs: [String], endsAfterJobs: Bool = false, current: (job: Int64, rest: JobQueue, webUI: Int)? = nil
+    webUIs: [String], endsAfterJobs: Bool = false, current: (job: JobInfo, rest: JobQueue, webUI: Int)? = nil
   ) {
     names = webUIs
     enabled = Set(webUIs.indices)
     self.endsAfterJobs = endsAfterJobs
-    if let current { (phase, queue) = (.busy(job: current.job, webUI: current.webUI), current.rest) }
+    if let current {
+      (phase, queue) = (.busy(job: current.job.id, webUI: current.webUI), current.rest)
+      work = .working(current.job, webUI: names[current.webUI])
+    }
+  }
+
+  /// What every web UI is to see of the slot.
+  package var status: WorkerStatus { work ?? obstacle.map { .broken(reason: $0.text) } ?? .free }
+
+  /// The jobs that come after the current one, for the web UI that gave them: others have their own of these numbers.
+  package func pending(for webUI: Int) -> [Int64] {
+    if case .busy(_, webUI) = phase { queue.ids } else { [] }
   }
 
   /// Whether some web UI still takes this worker.
@@ -98,6 +119,16 @@ package struct SlotState: Sendable, Hashable {
       enabled.remove(webUI)
       if !hasWebUI { skipsRest = true }
       return hasWebUI || phase != .idle ? [] : stop()
+    case .jobChanged(let job):
+      guard case .busy(job.id, let webUI) = phase else { return [] }
+      work = .working(job, webUI: names[webUI])
+      return [.sendStatus(to: webUI)]
+    case .jobDropped(let webUI):
+      work = nil
+      return [.sendStatus(to: webUI)]
+    case .jobReleased(let job, let webUI):
+      work = nil
+      return [.release(job, webUI: webUI)]
     case .jobEnding:
       // While others wait, the web UI gives none.
       if case .busy(_, let webUI) = phase, queue.isEmpty {
@@ -111,7 +142,8 @@ package struct SlotState: Sendable, Hashable {
       // Where only the words change, web UIs hear of it in time.
       let isUrgent = (obstacle == nil) != (found == nil)
       obstacle = found
-      return phase == .idle ? [.showStatus(now: isUrgent)] : []
+      guard phase == .idle else { return [] }
+      return warning + (isUrgent ? [.sendStatus()] : [])
     case .stop: return stop()
     case .kill:
       isStopping = true
@@ -148,6 +180,7 @@ package struct SlotState: Sendable, Hashable {
   private mutating func next(from webUI: Int) -> [Action]? {
     guard let entry = queue.next() else { return nil }
     phase = .busy(job: entry.job.id, webUI: webUI)
+    work = .working(entry.job, webUI: names[webUI])
     var why = skipsRest ? SkipReason("the worker stops", .quit) : queue.obstacle(to: entry)
     if let obstacle, obstacle.isFatal { why = why ?? SkipReason(obstacle.text) }
     if let why { return [.skip(entry.job, rest: queue, reason: why, webUI: webUI)] }
@@ -160,7 +193,7 @@ package struct SlotState: Sendable, Hashable {
       if !isSuccess { queue.note(failed: job) }
       if let actions = next(from: webUI) { return actions }
     }
-    (phase, queue) = (.idle, JobQueue())
+    (phase, queue, work) = (.idle, JobQueue(), nil)
     var refusal: [Action] = []
     if case .finishing(let given, let webUI) = finished, !given.isEmpty, !skipsRest {
       if let obstacle {
@@ -171,9 +204,12 @@ package struct SlotState: Sendable, Hashable {
       }
     }
     // Web UIs take a slot whose job has ended for a free one, and would go on giving it jobs.
-    let isBroken = obstacle?.isFatal == true
-    return refusal + (isStopping || !hasWebUI || endsAfterJobs ? stop() : [.showStatus(now: isBroken)])
+    if isStopping || !hasWebUI || endsAfterJobs { return refusal + stop() }
+    return refusal + warning + (obstacle?.isFatal == true ? [.sendStatus()] : [])
   }
+
+  /// What the log says of what is in the way.
+  private var warning: [Action] { obstacle.map { [.warn($0.text)] } ?? [] }
 
   private mutating func stop() -> [Action] {
     isStopping = true

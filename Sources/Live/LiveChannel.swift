@@ -14,7 +14,7 @@ package struct LiveChannel: Sendable {
 
   package var job: Int64
   /// What every live status says of the job.
-  package var status: LiveStatus
+  package var status: @Sendable () async -> LiveStatus
   package var client: WebUIClient
   package var pool: FilePath
   /// The pool's.
@@ -28,7 +28,8 @@ package struct LiveChannel: Sendable {
   package static let period = Duration.seconds(1)
 
   package init(
-    job: Int64, status: LiveStatus, client: WebUIClient, pool: FilePath, lane: IOLane, watcher: FileWatcher,
+    job: Int64, status: @escaping @Sendable () async -> LiveStatus, client: WebUIClient, pool: FilePath, lane: IOLane,
+    watcher: FileWatcher,
     frameRate: Double, clock: any Clock<Duration> & Sendable, logger: Logger
   ) {
     self.job = job
@@ -113,7 +114,7 @@ package struct LiveChannel: Sendable {
   }
 
   private func next(_ read: @escaping @Sendable (inout LiveStatus) throws -> Bool) async throws -> LiveStatus? {
-    let (status, file) = (status, pool.appending("autoinst-status.json"))
+    let (status, file) = (await status(), pool.appending("autoinst-status.json"))
     return try await lane.run {
       var status = status
       guard try read(&status) else { return nil }

@@ -16,6 +16,8 @@ struct JobBoard: Sendable {
   }
 
   private(set) var workers: [Int64: Worker] = [:]
+  /// The highest id of a worker so far: none is given twice.
+  private var lastWorker: Int64 = 0
   private(set) var jobs: [Int64: LocalJob] = [:]
 
   /// Adds a job. Its settings get what every job has.
@@ -37,7 +39,8 @@ struct JobBoard: Sendable {
     host: String, instance: String, classes: String, naming named: [Int64]
   ) -> (worker: Int64, abandoned: [Int64]) {
     let known = workers.values.first { $0.host == host && $0.instance == instance }
-    let id = known?.id ?? Int64(workers.count + 1)
+    let id = known?.id ?? lastWorker + 1
+    lastWorker = max(lastWorker, id)
     let classes = Set(classes.split(separator: ",").map { $0.trimmed })
     let left = jobs.values.filter { $0.worker == id && $0.state != .done && !named.contains($0.id) }.map(\.id)
     // What was only given to it goes to the next one.
@@ -53,12 +56,19 @@ struct JobBoard: Sendable {
     return (id, abandoned)
   }
 
+  /// Forgets a worker, and so that it has its jobs.
+  mutating func forget(_ worker: Int64) {
+    workers[worker] = nil
+    for (id, job) in jobs where job.worker == worker { jobs[id]?.worker = nil }
+  }
+
   /// Notes a worker's status; nil when it is offline.
   mutating func set(status: String?, of worker: Int64) { workers[worker]?.status = status }
 
-  /// The next job for a worker that is free and those that run after it, now all its own.
+  /// The next job for a worker that has none, and those that run after it, now all its own. openQA does not care whether
+  /// the worker says that it works, for another web UI then: it gives jobs to all that are not broken.
   mutating func assign(to worker: Int64) -> [LocalJob] {
-    guard let slot = workers[worker], slot.status == "free", slot.job == nil else { return [] }
+    guard let slot = workers[worker], slot.status != nil, slot.status != "broken", slot.job == nil else { return [] }
     let next = jobs.values.sorted { $0.id < $1.id }.first { job in
       let wanted = (job.settings["WORKER_CLASS"]?.scalar ?? "").split(separator: ",").map { $0.trimmed }
       return job.state == .scheduled && job.parent == nil && slot.classes.isSuperset(of: wanted)
@@ -119,9 +129,6 @@ struct JobBoard: Sendable {
       workers[id]?.job = jobs.values.filter { $0.worker == id && $0.state == .assigned }.map(\.id).min()
     }
   }
-
-  /// Notes that a worker is done with its job. No status of its own tells that.
-  mutating func free(_ worker: Int64) { if workers[worker]?.status != nil { workers[worker]?.status = "free" } }
 
   /// Changes a job.
   mutating func change<Result>(_ job: Int64, _ body: (inout LocalJob) -> Result) -> Result? {

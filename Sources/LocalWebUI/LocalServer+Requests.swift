@@ -106,10 +106,7 @@ extension LocalServer {
     try? await linkImages(of: id)
     board.finish(id, end)
     changed(id)
-    if let worker = job.worker {
-      board.free(worker)
-      await hand(to: worker)
-    }
+    if let worker = job.worker { await hand(to: worker) }
     return .json([
       "result": board.jobs[id]?.result.map { .string($0) } ?? nil, "reason": end.reason.map { .string($0) } ?? nil,
     ])

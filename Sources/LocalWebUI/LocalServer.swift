@@ -141,6 +141,9 @@ package actor LocalServer {
     changed(job)
   }
 
+  /// Forgets a worker, as if its row were deleted in the database: it gets another number when it registers again.
+  package func forget(_ worker: Int64) { board.forget(worker) }
+
   /// Tells the worker of a job what to do about it.
   package func send(_ command: JobCommand, for job: Int64) async {
     guard let worker = board.jobs[job]?.worker else { return }
@@ -186,11 +189,19 @@ package actor LocalServer {
           }
           out.yield(.message(message, worker: worker))
           await take(message, from: worker)
+          if message["type"]?.string == "rejected" {
+            // As by openQA's scheduler, whose period is 20 s.
+            group.addTask {
+              try? await DeadlineClock().sleep(for: .seconds(1))
+              await self.hand(to: worker)
+            }
+          }
         }
       } catch {
         // The worker is gone, which is what the end of its messages says as well.
       }
       outbox.finish()
+      group.cancelAll()
     }
     if sockets[worker] === socket {
       sockets[worker] = nil

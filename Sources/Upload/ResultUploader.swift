@@ -10,11 +10,14 @@ package actor ResultUploader {
   /// What every status says of the job.
   package struct Subject: Sendable {
     package var job: Int64
-    package var workerID: Int64
+    /// The slot's number at the web UI, which a new registration can change.
+    package var workerID: @Sendable () async -> Int64
     package var commandServerURL: String
     package var workerHostname: String
 
-    package init(job: Int64, workerID: Int64, commandServerURL: String, workerHostname: String) {
+    package init(
+      job: Int64, workerID: @escaping @Sendable () async -> Int64, commandServerURL: String, workerHostname: String
+    ) {
       self.job = job
       self.workerID = workerID
       self.commandServerURL = commandServerURL
@@ -202,7 +205,8 @@ package actor ResultUploader {
 
   private func post(_ results: CollectedResults, tries: Int? = nil) async throws -> JobStatus.Answer {
     var status = JobStatus.Results(
-      workerID: subject.workerID, commandServerURL: subject.commandServerURL, workerHostname: subject.workerHostname)
+      workerID: await subject.workerID(), commandServerURL: subject.commandServerURL,
+      workerHostname: subject.workerHostname)
     status.pauseReason = results.pauseReason
     status.testOrder = results.testOrder?.map(\.json)
     status.modules = results.modules

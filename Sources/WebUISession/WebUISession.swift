@@ -211,7 +211,6 @@ package actor WebUISession {
   /// Lets the web UI learn from a new registration that a job is over, when it could not be told in any other way.
   package func release(job: Int64) async {
     released.insert(job)
-    if case .working(let current, _) = status, current.id == job { status = .free }
     guard let connection else { return }
     ending = .release
     await connection.close()

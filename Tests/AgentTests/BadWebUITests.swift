@@ -202,6 +202,21 @@ struct BadWebUITests {
     }
   }
 
+  @Test("a web UI that has lost the worker gives it another number: the job is given up, and the next runs under that")
+  func forgotten() async throws {
+    let bench = try await Workbench()
+    try await bench.run { _ in
+      let id = try await bench.schedule(
+        #"{"term":"exit","modules":[{"name":"a","steps":[{"log":"up"}]},{"name":"b","steps":[{"hang":true}]}]}"#)
+      try await bench.log.line(with: "command server is up")
+      let worker = try #require(await bench.web.job(id)?.worker)
+      await bench.web.forget(worker)
+      try await bench.log.line(with: "Stopping job \(id) from \(bench.web.url): api-failure")
+      let next = try await bench.end(of: try await bench.schedule(#"{"modules":[{"name":"a"}]}"#))
+      #expect(next.result == "passed" && next.worker == worker + 1)
+    }
+  }
+
   @Test("a worker that ends tells the end of its job again if the web UI did not take it")
   func toldAgain() async throws {
     let proxy = Latch<FaultProxy>()

@@ -60,7 +60,7 @@ struct SlotStateTests {
     Story(
       testDescription: "a job and the next",
       steps: busy + [
-        (.jobEnding, []), (ended, [.showStatus(now: false)]),
+        (.jobEnding, []), (ended, []),
         (.grab(job(2), webUI: 1), [start(2, webUI: 1)]),
       ], phase: .busy(job: 2, webUI: 1)),
     Story(
@@ -75,13 +75,13 @@ struct SlotStateTests {
       testDescription: "a job that came meanwhile cannot be taken after all",
       steps: busy + [
         (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.availability(Obstacle("full")), []),
-        (ended, [.reject([2], reason: "full", webUI: 0), .showStatus(now: false)]),
+        (ended, [.reject([2], reason: "full", webUI: 0), .warn("full")]),
       ], phase: .idle),
     Story(
       testDescription: "after the job the slot is broken: web UIs hear of it at once",
       steps: busy + [
         (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.availability(Obstacle("no", isFatal: true)), []),
-        (ended, [.reject([2], reason: "no", webUI: 0), .showStatus(now: true)]),
+        (ended, [.reject([2], reason: "no", webUI: 0), .warn("no"), .sendStatus()]),
       ], phase: .idle),
     Story(
       testDescription: "the same grab again, and others",
@@ -101,10 +101,10 @@ struct SlotStateTests {
     Story(
       testDescription: "not available",
       steps: [
-        (.availability(Obstacle("no")), [.showStatus(now: true)]), (.availability(Obstacle("no")), []),
+        (.availability(Obstacle("no")), [.warn("no"), .sendStatus()]), (.availability(Obstacle("no")), []),
         (.grab(job(1), webUI: 0), [.reject([1], reason: "no", webUI: 0)]),
-        (.availability(Obstacle("still no")), [.showStatus(now: false)]),
-        (.availability(nil), [.showStatus(now: true)]),
+        (.availability(Obstacle("still no")), [.warn("still no")]),
+        (.availability(nil), [.sendStatus()]),
       ], phase: .idle),
     Story(testDescription: "stop while idle", steps: [(.stop, [.end]), (.grab(job(1), webUI: 0), [])], phase: .ended),
     Story(
@@ -162,7 +162,7 @@ struct SlotStateTests {
           .jobEnded(isSuccess: false),
           [skip(3, rest: rest("[1,2,3]", after: 3, failed: [1, 2]), "its parent, job 1, did not end well")]
         ),
-        (.jobEnding, []), (.jobEnded(isSuccess: false), [.showStatus(now: false)]),
+        (.jobEnding, []), (.jobEnded(isSuccess: false), []),
       ], phase: .idle),
     Story(
       testDescription: "a leaf that fails skips none",
@@ -200,7 +200,7 @@ struct SlotStateTests {
         (.availability(Obstacle("busy")), []), (ended, [start(2, rest: rest("[1,2,3]", after: 2))]),
         (.availability(Obstacle("locked", isFatal: true)), []),
         (ended, [skip(3, rest: rest("[1,2,3]", after: 3), "locked")]),
-        (.jobEnding, []), (.jobEnded(isSuccess: false), [.showStatus(now: true)]),
+        (.jobEnding, []), (.jobEnded(isSuccess: false), [.warn("locked"), .sendStatus()]),
       ], phase: .idle),
   ]
 
@@ -211,6 +211,39 @@ struct SlotStateTests {
       #expect(state.handle(event) == expected, "step \(index + 1)")
     }
     #expect(state.phase == story.phase)
+  }
+
+  @Test("what web UIs see of a slot follows from what it is at")
+  func status() throws {
+    let prepared = try JobInfo(["id": 1, "settings": ["JOBTOKEN": "abc"]])
+    let chain: [(Event, WorkerStatus, pending: [Int64])] = [
+      (.availability(nil), .free, []),
+      (.grabSequence(Self.sequence("[1,2,3]"), webUI: 1), .working(Self.job(1), webUI: "b"), [2, 3]),
+      (.jobChanged(prepared), .working(prepared, webUI: "b"), [2, 3]),
+      (.jobChanged(Self.job(7)), .working(prepared, webUI: "b"), [2, 3]),
+      (.availability(Obstacle("no")), .working(prepared, webUI: "b"), [2, 3]),
+      (Self.ended, .working(Self.job(2), webUI: "b"), [3]),
+      (Self.ended, .working(Self.job(3), webUI: "b"), []),
+      // Until it is told, the job is not over.
+      (.jobEnding, .working(Self.job(3), webUI: "b"), []),
+      (.jobReleased(3, webUI: 1), .broken(reason: "no"), []),
+      (Self.ended, .broken(reason: "no"), []),
+      (.availability(nil), .free, []),
+      (.grab(Self.job(4), webUI: 0), .working(Self.job(4), webUI: "a"), []),
+      (.jobEnding, .working(Self.job(4), webUI: "a"), []),
+      (.jobDropped(webUI: 0), .free, []),
+      // Its turn comes when the pool is clean.
+      (.grab(Self.job(5), webUI: 1), .free, []),
+      (Self.ended, .working(Self.job(5), webUI: "b"), []),
+    ]
+    var state = SlotState(webUIs: ["a", "b"])
+    for (index, (event, expected, pending)) in chain.enumerated() {
+      _ = state.handle(event)
+      #expect(state.status == expected, "step \(index + 1)")
+      #expect(state.pending(for: 1) == pending && state.pending(for: 0) == [], "step \(index + 1)")
+    }
+    let left = SlotState(webUIs: ["a", "b"], current: (Self.job(9), JobQueue(Self.job(10)), 1))
+    #expect(left.status == .working(Self.job(9), webUI: "b") && left.pending(for: 1) == [10])
   }
 
   @Test("a job that waits is stopped: it is skipped when its turn comes")
@@ -261,6 +294,7 @@ struct SlotStateTests {
     for _ in 0..<3000 {
       var state = SlotState(webUIs: ["a", "b"])
       var running: Int64?
+      var isDropped = false
       var isAskedToEnd = false
       var hasEnded = false
       var next: Int64 = 1
@@ -282,9 +316,12 @@ struct SlotStateTests {
           default: break
           }
         }
+        // A job that is over may still be cleaned up after.
+        if let running, !isDropped, !hasEnded { #expect(state.status.job?.id == running) }
+        if running == nil { #expect(state.status.job == nil) }
       }
       func endJob() {
-        running = nil
+        (running, isDropped) = (nil, false)
         take(state.handle(.jobEnded(isSuccess: Bool.random())))
       }
       for _ in 0..<Int.random(in: 1...25) {
@@ -302,7 +339,10 @@ struct SlotStateTests {
           take(state.handle(.grabSequence(Self.sequence(tree), webUI: webUI)))
           next += 4
         case 4: take(state.handle(.command(.cancel, job: Int64.random(in: 1...next), webUI: webUI)))
-        case 5 where running != nil: take(state.handle(.jobEnding))
+        case 5 where running != nil && Bool.random(): take(state.handle(.jobEnding))
+        case 5 where running != nil:
+          isDropped = true
+          take(state.handle(.jobDropped(webUI: webUI)))
         case 6 where running != nil: endJob()
         case 7: take(state.handle(.availability(Bool.random() ? Obstacle("no", isFatal: Bool.random()) : nil)))
         case 8 where Int.random(in: 0...5) == 0:

@@ -54,7 +54,7 @@ private final class LiveBench: Sendable {
 
   func channel(frameRate: Double = 1000) throws -> LiveChannel {
     LiveChannel(
-      job: 5, status: LiveStatus(workerID: 1, commandServerURL: "", workerHostname: ""), client: try client(),
+      job: 5, status: { LiveStatus(workerID: 1, commandServerURL: "", workerHostname: "") }, client: try client(),
       pool: folder.path, lane: lane, watcher: watcher, frameRate: frameRate, clock: ContinuousClock(), logger: logger)
   }
 

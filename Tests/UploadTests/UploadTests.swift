@@ -130,7 +130,7 @@ struct UploadBench: Sendable {
       try WebUIAddress("http://127.0.0.1:\(server.port)"), credentials: nil, http: http,
       retry: Settings.Retry(tries: 2, delay: .zero, delayIfBusy: .zero), logger: logger)
     let lane = try IOLane(name: "pool")
-    let subject = ResultUploader.Subject(job: 1, workerID: 7, commandServerURL: "http://c", workerHostname: "h")
+    let subject = ResultUploader.Subject(job: 1, workerID: { 7 }, commandServerURL: "http://c", workerHostname: "h")
     let programFolder = folder.path.appending("bin")
     try Files.makeDirectory(programFolder)
     for (name, script) in programs {

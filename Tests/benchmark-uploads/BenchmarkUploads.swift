@@ -77,7 +77,7 @@ struct BenchmarkUploads: AsyncParsableCommand {
         let compression = ImageCompression(
           .none, workers: try ImageWorkers(), quantiser: .init(environment: [:], folder: FilePath(pool)),
           lane: bench.lane, logger: bench.logger)
-        let subject = ResultUploader.Subject(job: 1, workerID: 1, commandServerURL: "", workerHostname: "")
+        let subject = ResultUploader.Subject(job: 1, workerID: { 1 }, commandServerURL: "", workerHostname: "")
         try await ResultUploader(
           subject, client: bench.client, pool: FilePath(pool), lane: bench.lane, compression: compression,
           logger: bench.logger
