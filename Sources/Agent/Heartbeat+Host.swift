@@ -10,8 +10,7 @@ extension Heartbeat {
     }
     parts.append(Part(name: "websocket") { webSockets.submit($0) })
     for (number, slot, pool) in slots {
-      // Between jobs the slot looks into its pool, with a limit that may be longer than a beat's.
-      parts.append(Part(name: "slot \(number)", mayWaitFor: "pool \(number)") { slot.submit($0) })
+      parts.append(Part(name: "slot \(number)") { slot.submit($0) })
       parts.append(Part(name: "pool \(number)", isVital: false) { pool.lane.submit($0) })
     }
   }

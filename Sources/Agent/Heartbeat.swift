@@ -6,8 +6,6 @@ struct Heartbeat: Sendable {
   /// What can be asked for a sign of life.
   struct Part: Sendable {
     var name: String
-    /// A part that holds this one up rightly while it is silent itself.
-    var mayWaitFor: String?
     /// Whether the process is of no use without it.
     var isVital = true
     /// Lets the part run a closure when it comes to it, and returns at once.
@@ -36,11 +34,7 @@ struct Heartbeat: Sendable {
     }
     var silence = Silence()
     for part in parts where silent.contains(part.name) {
-      if !part.isVital || part.mayWaitFor.map(silent.contains) ?? false {
-        silence.other.insert(part.name)
-      } else {
-        silence.vital.insert(part.name)
-      }
+      if part.isVital { silence.vital.insert(part.name) } else { silence.other.insert(part.name) }
     }
     return silence
   }

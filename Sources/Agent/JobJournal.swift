@@ -27,8 +27,18 @@ actor JobJournal {
   /// The record of a job that is over stays away.
   /// - Parameter limit: the longest time to wait for the disk.
   func update(limit: Duration = .seconds(60), _ change: @Sendable (inout JobRecord) -> Void) async {
+    note(change)
+    await save(limit: limit)
+  }
+
+  /// Changes the record, which ``save(limit:)`` has to bring to the disk.
+  func note(_ change: @Sendable (inout JobRecord) -> Void) {
+    if !isRemoved { change(&record) }
+  }
+
+  /// Brings the record to the disk as it is.
+  func save(limit: Duration = .seconds(60)) async {
     guard !isRemoved else { return }
-    change(&record)
     let (record, file) = (record, JobJournal.file(in: pool))
     do {
       try await pool.lane.run(limit: limit) {

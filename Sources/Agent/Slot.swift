@@ -41,16 +41,23 @@ package actor Slot {
     case job(SlotState.Event)
     case jobEnded(isSuccess: Bool)
     /// Time to look again at what is in the way of jobs.
-    case availabilityDue
+    case lookDue
     /// The same, since that may have been gone in a moment.
     case recheckDue
+    /// What is in the way of jobs.
+    case looked(Obstacle?)
     /// Another agent uses the pool: its process id, empty if that is not known.
     case poolTaken(by: String)
-    /// No other agent uses the pool, or it cannot be used at all.
+    /// No other agent uses the pool, or it cannot be used at all: it is searched for a job.
     case poolFound
+    /// The job that an earlier process has left, if there is one.
+    case searched(PastJob?)
     /// Asks whether the mailbox is looked into.
     case errand(@Sendable () -> Void)
   }
+
+  /// How long a slot that ends waits for a disk, or for a web UI to hear of it.
+  private static let farewell = Duration.milliseconds(500)
 
   private let context: SlotContext
   private let availability: Availability
@@ -72,6 +79,11 @@ package actor Slot {
   private var poolHolder: String?
   /// What is in the way now is to be looked at again soon.
   private var isRecheckDue = false
+  private var hasRegistered = false
+  /// Whether it is not yet known if there is a job to end.
+  private var isSearching = true
+  /// What was wanted meanwhile.
+  private var heldCommands: [Command] = []
 
   init(_ context: SlotContext, registration: WorkerRegistration) {
     self.context = context
@@ -104,12 +116,22 @@ package actor Slot {
       }
       group.addTask { await self.waitForPool() }
       for await happening in inbox {
-        defer { context.report(condition) }
-        if case .poolFound = happening { await begin(in: &group) }
-        for event in await events(for: happening) {
-          await handle(event, in: &group)
+        if case .searched(let past?) = happening { await goOn(with: past, in: &group) }
+        for event in await events(for: happening) { await handle(event, in: &group) }
+        switch happening {
+        // There is no later.
+        case .command(.kill): await noteAskedEnd(limit: Slot.farewell)
+        // A job that is not found now is left to the next process.
+        case .command where isSearching:
+          group.addTask { [outbox, context] in
+            try? await context.clock.sleep(for: Slot.farewell)
+            outbox.yield(.searched(nil))
+          }
+        case .command(.stop): group.addTask { await self.noteAskedEnd() }
+        case .looked: await register(in: &group)
+        default: break
         }
-        await renewRegistration()
+        context.report(condition)
         if state.phase == .ended { break }
         recheckSoon(in: &group)
       }
@@ -132,14 +154,32 @@ package actor Slot {
     }
   }
 
-  /// Goes on with the job that an earlier process has left, if there is one, and registers.
-  private func begin(in group: inout DiscardingTaskGroup) async {
-    if let past = await takeBack() {
-      await start(past.record, found: past.found, webUI: past.webUI, in: &group)
-    } else {
-      await handle(.availability(await availability.obstacle()), in: &group)
+  /// Goes on with the job that an earlier process of this slot has left, and registers.
+  private func goOn(with past: PastJob, in group: inout DiscardingTaskGroup) async {
+    let job = past.record.prepared ?? past.record.grabbed
+    state = SlotState(
+      webUIs: context.settings.webUIs.map(\.address.entry), endsAfterJobs: context.settings.terminatesAfterJobs,
+      current: (job, past.record.rest, past.webUI))
+    // Before it registers: a web UI gives up jobs that a registration does not name.
+    await publish()
+    await start(past.record, found: past.found, webUI: past.webUI, in: &group)
+    await register(in: &group)
+  }
+
+  /// Registers, once it is known what the slot is at; and again when isotovideo could be asked for its version, which web UIs
+  /// have not got until then.
+  private func register(in group: inout DiscardingTaskGroup) async {
+    let version = await availability.interfaceVersion
+    let isNew = registration.isotovideoInterfaceVersion != version
+    registration.isotovideoInterfaceVersion = version
+    if hasRegistered {
+      for session in sessions where isNew { group.addTask { [registration] in await session.renew(registration) } }
+      return
     }
+    hasRegistered = true
     for (index, session) in sessions.enumerated() {
+      // It has no connection yet: nothing is waited for.
+      if isNew { await session.renew(registration) }
       group.addTask { await session.run() }
       group.addTask { [outbox] in
         for await event in session.events { outbox.yield(.session(index, event)) }
@@ -155,18 +195,16 @@ package actor Slot {
     stopJob = stop
     let journal = JobJournal(record.taken(by: Int64(getpid())), pool: context.pool, logger: logger)
     self.journal = journal
-    // A job that kills its agent may do so as soon as it is touched.
-    if !record.holders.isEmpty { await journal.update { _ in } }
     let audience = Observed(record.audience)
     self.audience = audience
-    let run = JobRun(
-      slot: context, session: sessions[webUI], client: await sessions[webUI].client,
-      webUI: context.settings.webUIs[webUI], takenAs: record.workerID, stop: stop,
-      lock: await availability.lock,
-      place: record.skipReason == nil ? await availability.takePlace() : nil,
-      audience: audience, tell: { [outbox] word in outbox.yield(.job(word.event(webUI: webUI))) },
-      noteFault: { [availability] in await availability.note($0) })
-    group.addTask { [outbox] in
+    group.addTask { [self, outbox, context] in
+      // A job that kills its agent may do so as soon as it is touched.
+      if !record.holders.isEmpty { await journal.update { _ in } }
+      let run = JobRun(
+        slot: context, session: sessions[webUI], client: await sessions[webUI].client,
+        webUI: context.settings.webUIs[webUI], takenAs: record.workerID, stop: stop, lock: await availability.lock,
+        place: record.skipReason == nil ? await availability.takePlace() : nil, audience: audience,
+        tell: { outbox.yield(.job($0.event(webUI: webUI))) }, noteFault: { await self.availability.note($0) })
       outbox.yield(.jobEnded(isSuccess: await run.run(journal, found: found)))
     }
   }
@@ -190,17 +228,8 @@ package actor Slot {
   /// Lets the slot run `body` when it comes to it: whether it does tells whether the slot goes on.
   nonisolated func submit(_ body: @escaping @Sendable () -> Void) { outbox.yield(.errand(body)) }
 
-  /// Registers again once isotovideo could be asked for its version, which web UIs have not got until then.
-  private func renewRegistration() async {
-    guard registration.isotovideoInterfaceVersion == nil, let version = await availability.interfaceVersion else {
-      return
-    }
-    registration.isotovideoInterfaceVersion = version
-    for session in sessions { await session.renew(registration) }
-  }
-
   /// Notes on the job's record that this process ends as it was asked to, or hands over: the job is not blamed for that.
-  func noteAskedEnd() async { await journal?.update(limit: .seconds(2)) { $0.note(.asked) } }
+  func noteAskedEnd(limit: Duration = .seconds(2)) async { await journal?.update(limit: limit) { $0.note(.asked) } }
 
   private var condition: SlotCondition {
     SlotCondition(
@@ -217,8 +246,8 @@ package actor Slot {
       return []
     case .session(let webUI, .message(let message)):
       return switch message {
-      case .grabJob(let job): await beforeJob() + [.grab(job, webUI: webUI)]
-      case .grabJobs(let sequence): await beforeJob() + [.grabSequence(sequence, webUI: webUI)]
+      case .grabJob(let job): [.grab(job, webUI: webUI)]
+      case .grabJobs(let sequence): [.grabSequence(sequence, webUI: webUI)]
       case .command(let command, let job): [.command(command, job: job, webUI: webUI)]
       case .incompatible, .info, .answer: []
       }
@@ -230,74 +259,80 @@ package actor Slot {
       return []
     case .session(_, .malformed): return []
     case .poolTaken(let holder):
-      poolHolder = holder
-      return []
+      (poolHolder, isSearching) = (holder, false)
+      return events(of: heldCommands)
     case .poolFound:
-      poolHolder = nil
+      (poolHolder, isSearching) = (nil, true)
       return []
+    case .searched(let past):
+      isSearching = false
+      return (past == nil ? [.lookDue] : []) + events(of: heldCommands)
     case .errand(let body):
       body()
       return []
-    case .command(.stop):
-      await noteAskedEnd()
-      return [.stop]
-    case .command(.kill):
-      await noteAskedEnd()
-      return [.kill]
-    case .command(.finish): return [.finish]
-    case .availabilityDue: return state.phase == .idle ? [.availability(await availability.obstacle())] : []
+    case .command(let command):
+      if isSearching, command != .kill {
+        heldCommands.append(command)
+        return []
+      }
+      return events(of: [command])
+    case .lookDue: return [.lookDue]
     case .recheckDue:
       isRecheckDue = false
-      return state.phase == .idle ? [.availability(await availability.obstacle())] : []
+      return [.lookDue]
+    case .looked(let obstacle): return [.looked(obstacle)]
     case .job(let event): return [event]
     case .jobEnded(let isSuccess):
       stopJob = nil
       audience = nil
       await availability.noteJob()
-      return [
-        .availability(await availability.obstacle(isTaking: hasNext)), .jobEnded(isSuccess: isSuccess),
-      ]
+      return [.jobEnded(isSuccess: isSuccess)]
     }
   }
 
-  /// What to know before a job is taken: since the last look much may have changed.
-  private func beforeJob() async -> [SlotState.Event] {
-    guard state.phase == .idle, !state.isStopping else { return [] }
-    return [.availability(await availability.obstacle(isTaking: true))]
-  }
-
-  /// A job waits for the end of the one before.
-  private var hasNext: Bool {
-    if case .finishing(let next, _) = state.phase { !next.isEmpty } else { !state.queue.isEmpty }
+  private func events(of commands: [Command]) -> [SlotState.Event] {
+    commands.map {
+      switch $0 {
+      case .stop: .stop
+      case .kill: .kill
+      case .finish: .finish
+      }
+    }
   }
 
   private func perform(_ action: SlotState.Action, in group: inout DiscardingTaskGroup) async {
     switch action {
+    case .look(let isTaking):
+      group.addTask { [availability, outbox] in outbox.yield(.looked(await availability.obstacle(isTaking: isTaking))) }
     case .start(let job, let rest, let webUI): await start(job, rest: rest, webUI: webUI, in: &group)
     case .skip(let job, let rest, let reason, let webUI):
       await start(job, rest: rest, skipReason: reason, webUI: webUI, in: &group)
-    case .recordQueue(let queue): await journal?.update { $0.rest = queue }
+    case .recordQueue(let queue):
+      await journal?.note { $0.rest = queue }
+      group.addTask { [journal] in await journal?.save() }
     case .reject(let jobs, let reason, let webUI):
       logger.warning(
         "Refusing to grab job \(jobs.map(String.init).joined(separator: ", ")) from \(name(webUI)): \(reason)")
-      await sessions[webUI].reject(jobs: jobs, reason: reason)
+      group.addTask { [sessions] in await sessions[webUI].reject(jobs: jobs, reason: reason) }
     case .stopJob(let reason): stopJob?.open(with: reason)
     case .abandonJob: logger.warning("Not waiting for the job's end")
     case .tellJob(let command): audience?.change { $0.note(command) }
     case .warn(let text): logger.warning("\(text)")
     case .sendStatus(let webUI):
-      for (index, session) in sessions.enumerated() where webUI == nil || webUI == index { await session.sendStatus() }
-    case .release(let job, let webUI): await sessions[webUI].release(job: job)
+      for (index, session) in sessions.enumerated() where webUI == nil || webUI == index {
+        group.addTask { await session.sendStatus() }
+      }
+    case .release(let job, let webUI): group.addTask { [sessions] in await sessions[webUI].release(job: job) }
     case .end:
       // One web UI that is silent does not keep the others waiting.
       await withTaskGroup(of: Void.self) { group in
-        for session in sessions { group.addTask { await session.quit() } }
+        for session in sessions { group.addTask { await session.quit(within: Slot.farewell) } }
       }
     }
   }
 
-  /// Goes on with the job that an earlier process of this slot has left.
-  private func takeBack() async -> PastJob? {
+  /// The job that an earlier process of this slot has left.
+  private func findPastJob() async -> PastJob? {
     let names = context.settings.webUIs.map(\.address.entry)
     guard await availability.hasAgentLock, var past = await PastJob.find(in: context, webUIs: names) else { return nil }
     past.record.giveUpIfDeadly(delivered: JobRun.Step.delivered)
@@ -305,12 +340,6 @@ package actor Slot {
       logger.error("Giving job \(past.record.grabbed.id) up: \(times) workers died within a minute of taking it")
     }
     await availability.adopt(past.lock)
-    let job = past.record.prepared ?? past.record.grabbed
-    state = SlotState(
-      webUIs: names, endsAfterJobs: context.settings.terminatesAfterJobs,
-      current: (job, past.record.rest, past.webUI))
-    // Before it registers: a web UI gives up jobs that a registration does not name.
-    await publish()
     return past
   }
 
@@ -333,6 +362,7 @@ package actor Slot {
       do { try await context.clock.sleep(for: .seconds(1)) } catch { return }
     }
     outbox.yield(.poolFound)
+    outbox.yield(.searched(await findPastJob()))
   }
 
   private func isTaken() async -> Bool {
@@ -343,7 +373,7 @@ package actor Slot {
   }
 
   private func watchAvailability() async {
-    while (try? await context.clock.sleep(for: context.recheck.regular)) != nil { outbox.yield(.availabilityDue) }
+    while (try? await context.clock.sleep(for: context.recheck.regular)) != nil { outbox.yield(.lookDue) }
   }
 
   /// Does not wait for the next regular look at an obstacle that may be gone in a moment.

@@ -20,8 +20,10 @@ package struct SlotState: Sendable, Hashable {
     case jobEnding
     /// The job is over; whether it ended well, so that the jobs that wait for it can be run.
     case jobEnded(isSuccess: Bool)
-    /// What keeps jobs from being taken at present; nil if nothing does.
-    case availability(Obstacle?)
+    /// It is time to look at what keeps jobs from being taken.
+    case lookDue
+    /// What keeps jobs from being taken, as a look has found; nil if nothing does.
+    case looked(Obstacle?)
     /// End now, the job too.
     case stop
     /// End now, and do not wait for the job's end.
@@ -32,6 +34,9 @@ package struct SlotState: Sendable, Hashable {
 
   /// What to do about it.
   package enum Action: Sendable, Hashable {
+    /// Find out what keeps jobs from being taken, and take a place among the jobs that start on this host if one is to be
+    /// taken. One look at a time; its end is an event.
+    case look(isTaking: Bool)
     /// Run a job; `rest` are those that come after it.
     case start(JobInfo, rest: JobQueue, webUI: Int)
     /// Tell the web UI that a job is not run.
@@ -53,13 +58,27 @@ package struct SlotState: Sendable, Hashable {
     case end
   }
 
+  /// What a web UI has given.
+  private struct Grab: Hashable {
+    var jobs: JobQueue
+    var webUI: Int
+  }
+
+  /// Whether it is looked at what keeps jobs from being taken.
+  private enum Look: Hashable {
+    case none
+    /// Is under way; `again` if another has to follow, since a job has come that this one does not count on.
+    case running(isTaking: Bool, again: Bool)
+  }
+
   /// What the slot is at.
   package enum Phase: Sendable, Hashable {
     /// Waits for a job. Becomes `busy` or `ended`.
     case idle
     /// Runs a job, or tells that it is skipped. Becomes `finishing`, `busy` with the next one, `idle` or `ended`.
     case busy(job: Int64, webUI: Int)
-    /// Cleans up after the last job, and may have been given the next. Becomes `busy`, `idle` or `ended`.
+    /// Cleans up after the last job and looks whether another can be taken, which may have been given. Becomes `busy`,
+    /// `idle` or `ended`.
     case finishing(next: JobQueue, webUI: Int)
     /// Nothing comes after it.
     case ended
@@ -76,6 +95,11 @@ package struct SlotState: Sendable, Hashable {
   package private(set) var obstacle: Obstacle?
   /// What web UIs see while there is a job of which they do not know that it is over.
   private var work: WorkerStatus?
+  /// What has been given and waits for a look.
+  private var grabs: [Grab] = []
+  private var look = Look.none
+  /// Whether the job ended well that is over, until a look has told what comes next.
+  private var endedWell: Bool?
   /// Jobs that wait are not run any more.
   private var skipsRest = false
   private let endsAfterJobs: Bool
@@ -112,8 +136,8 @@ package struct SlotState: Sendable, Hashable {
   package mutating func handle(_ event: Event) -> [Action] {
     if phase == .ended { return [] }
     switch event {
-    case .grab(let job, let webUI): return take(JobQueue(job), from: webUI)
-    case .grabSequence(let sequence, let webUI): return take(JobQueue(sequence), from: webUI)
+    case .grab(let job, let webUI): return hear(Grab(jobs: JobQueue(job), webUI: webUI))
+    case .grabSequence(let sequence, let webUI): return hear(Grab(jobs: JobQueue(sequence), webUI: webUI))
     case .command(let command, let job, let webUI): return obey(command, job, webUI)
     case .disabled(let webUI):
       enabled.remove(webUI)
@@ -136,14 +160,14 @@ package struct SlotState: Sendable, Hashable {
         phase = .finishing(next: JobQueue(), webUI: webUI)
       }
       return []
-    case .jobEnded(let isSuccess): return goOn(isSuccess)
-    case .availability(let found):
-      guard obstacle != found else { return [] }
-      // Where only the words change, web UIs hear of it in time.
-      let isUrgent = (obstacle == nil) != (found == nil)
-      obstacle = found
-      guard phase == .idle else { return [] }
-      return warning + (isUrgent ? [.sendStatus()] : [])
+    case .jobEnded(let isSuccess):
+      endedWell = isSuccess
+      // From now on, what comes waits for the look.
+      if case .busy(_, let webUI) = phase, queue.isEmpty { phase = .finishing(next: JobQueue(), webUI: webUI) }
+      // Whoever stops needs no look.
+      return skipsRest ? goOn() : look(isTaking: hasNext)
+    case .lookDue: return phase == .idle && look == .none ? look(isTaking: false) : []
+    case .looked(let found): return note(found) + afterLook()
     case .stop: return stop()
     case .kill:
       isStopping = true
@@ -166,14 +190,62 @@ package struct SlotState: Sendable, Hashable {
     return [.warn("Ignoring \(command.rawValue) for job \(job) from \(names[webUI]): not a current job")]
   }
 
-  private mutating func take(_ jobs: JobQueue, from webUI: Int) -> [Action] {
-    if let refusal = refusal(of: jobs.ids, from: webUI) { return refusal }
-    if case .finishing = phase {
-      phase = .finishing(next: jobs, webUI: webUI)
+  // MARK: Looks
+
+  private mutating func look(isTaking: Bool) -> [Action] {
+    switch look {
+    case .none:
+      look = .running(isTaking: isTaking, again: false)
+      return [.look(isTaking: isTaking)]
+    case .running(let counts, let again):
+      look = .running(isTaking: counts, again: again || isTaking && !counts)
       return []
     }
-    queue = jobs
-    return next(from: webUI) ?? []
+  }
+
+  private mutating func note(_ found: Obstacle?) -> [Action] {
+    guard obstacle != found else { return [] }
+    // Where only the words change, web UIs hear of it in time.
+    let isUrgent = (obstacle == nil) != (found == nil)
+    obstacle = found
+    guard phase == .idle else { return [] }
+    return warning + (isUrgent ? [.sendStatus()] : [])
+  }
+
+  private mutating func afterLook() -> [Action] {
+    if case .running(_, again: true) = look {
+      look = .none
+      return look(isTaking: true)
+    }
+    look = .none
+    if endedWell != nil { return goOn() }
+    let given = grabs
+    grabs = []
+    return given.flatMap { take($0) }
+  }
+
+  /// A job waits for the end of the one before.
+  private var hasNext: Bool {
+    if case .finishing(let next, _) = phase { !next.isEmpty } else { !queue.isEmpty }
+  }
+
+  // MARK: Jobs
+
+  /// A free slot looks first whether it can take what it is given: since the last look much may have changed.
+  private mutating func hear(_ grab: Grab) -> [Action] {
+    guard phase == .idle, !isStopping else { return take(grab) }
+    grabs.append(grab)
+    return look(isTaking: true)
+  }
+
+  private mutating func take(_ grab: Grab) -> [Action] {
+    if let refusal = refusal(of: grab.jobs.ids, from: grab.webUI) { return refusal }
+    if case .finishing = phase {
+      phase = .finishing(next: grab.jobs, webUI: grab.webUI)
+      return endedWell == nil ? [] : look(isTaking: true)
+    }
+    queue = grab.jobs
+    return next(from: grab.webUI) ?? []
   }
 
   /// Runs or skips the job whose turn it is; nil if there is none.
@@ -187,8 +259,9 @@ package struct SlotState: Sendable, Hashable {
     return [.start(entry.job, rest: queue, webUI: webUI)]
   }
 
-  private mutating func goOn(_ isSuccess: Bool) -> [Action] {
-    let finished = phase
+  private mutating func goOn() -> [Action] {
+    let (finished, isSuccess) = (phase, endedWell ?? false)
+    endedWell = nil
     if case .busy(let job, let webUI) = finished {
       if !isSuccess { queue.note(failed: job) }
       if let actions = next(from: webUI) { return actions }
@@ -214,12 +287,15 @@ package struct SlotState: Sendable, Hashable {
   private mutating func stop() -> [Action] {
     isStopping = true
     skipsRest = true
+    if endedWell != nil { return goOn() }
     switch phase {
     case .busy: return [.stopJob(.quit)]
     case .finishing: return []
     case .idle, .ended:
+      let refusals = grabs.flatMap { refusal(of: $0.jobs.ids, from: $0.webUI) ?? [] }
+      grabs = []
       phase = .ended
-      return [.end]
+      return refusals + [.end]
     }
   }
 

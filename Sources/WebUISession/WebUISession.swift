@@ -50,6 +50,8 @@ package actor WebUISession {
   private static let maximumRedirects = 3
   /// A connection over which nothing has come for so many statuses in a row is dead.
   private static let maximumSilence = 3
+  /// How long a message may take to be sent.
+  private static let sendLimit = Duration.seconds(10)
   /// The longest wait that a web UI can ask for.
   private static let maximumWait = Duration.seconds(3600)
 
@@ -58,6 +60,8 @@ package actor WebUISession {
   private let out: AsyncStream<Event>.Continuation
   private let webSockets: WebSocketClient
   private var registration: WorkerRegistration
+  /// As of the last registration.
+  private var toldRegistration: WorkerRegistration?
   private let timing: Timing
   private let logger: Logger
 
@@ -225,10 +229,19 @@ package actor WebUISession {
   }
 
   /// Tells the web UI that the slot goes offline.
-  package func quit() async {
+  /// - Parameter limit: how long that may take.
+  package func quit(within limit: Duration = .seconds(10)) async {
     isQuitting = true
-    _ = await send(.quit)
-    await connection?.close(code: 1000, reason: "")
+    let connection = connection
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask {
+        _ = await self.send(.quit)
+        await connection?.close(code: 1000, reason: "")
+      }
+      group.addTask { try? await DeadlineClock().sleep(for: limit) }
+      await group.next()
+      group.cancelAll()
+    }
   }
 
   /// How many connections there have been.
@@ -250,12 +263,24 @@ package actor WebUISession {
 
   private func send(_ message: WorkerMessage) async -> Bool {
     guard let connection else { return false }
-    do {
-      try await connection.send(message.json.text)
-      return true
-    } catch {
-      logger.debug("cannot send \(message.json["type"]?.scalar ?? "") to \(client.address): \(error)")
-      return false
+    let (type, address) = (message.json["type"]?.scalar ?? "", client.address)
+    return await withTaskGroup(of: Bool.self) { [logger] group in
+      group.addTask {
+        do {
+          try await connection.send(message.json.text)
+          return true
+        } catch {
+          logger.debug("cannot send \(type) to \(address): \(error)")
+          return false
+        }
+      }
+      // A web UI that takes nothing from its socket any more is left to those who look whether anything comes of it.
+      group.addTask {
+        try? await DeadlineClock().sleep(for: WebUISession.sendLimit)
+        return false
+      }
+      defer { group.cancelAll() }
+      return await group.next() ?? false
     }
   }
 
@@ -274,6 +299,7 @@ package actor WebUISession {
     // Those of another web UI would mean others here.
     let jobs = currentJobs.filter { !released.contains($0) }
     named = Set(jobs)
+    toldRegistration = registration
     let parameters = registration.parameters(jobs: jobs)
     var call = WebUIClient.Call(.post, "workers")
     call.query = parameters
@@ -318,8 +344,8 @@ package actor WebUISession {
     let connection = try await connect(workerID: workerID)
     self.connection = connection
     connections += 1
-    // Meanwhile one of the jobs may have ended.
-    ending = named.isDisjoint(with: released) ? nil : .release
+    // Meanwhile one of the jobs may have ended, or something else may have changed.
+    ending = !named.isDisjoint(with: released) ? .release : toldRegistration != registration ? .renewal : nil
     logger.info(
       "Registered and connected via websockets with openQA host \(client.address) and worker ID \(workerID)")
     attemptEnded()

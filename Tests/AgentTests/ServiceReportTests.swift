@@ -46,20 +46,20 @@ struct ServiceReportTests {
     }
   }
 
-  @Test("the watchdog is fed while all goes on, not with a slot that hangs, and with one that waits for its pool")
+  @Test("the watchdog is fed while all goes on, not with a slot that hangs, and with a pool that does")
   func watchdog() async throws {
     let log = try LogRecorder()
     let manager = try NotifySocket()
     let held = Guarded<Set<String>>([])
     let (rounds, round) = AsyncStream<Void>.makeStream()
-    @Sendable func part(_ name: String, mayWaitFor: String? = nil, isVital: Bool = true) -> Heartbeat.Part {
-      Heartbeat.Part(name: name, mayWaitFor: mayWaitFor, isVital: isVital) { body in
+    @Sendable func part(_ name: String, isVital: Bool = true) -> Heartbeat.Part {
+      Heartbeat.Part(name: name, isVital: isVital) { body in
         if name == "websocket" { round.yield() }
         if !held.withLock({ $0.contains(name) }) { body() }
       }
     }
     let heartbeat = Heartbeat(parts: [
-      part("websocket"), part("slot 3", mayWaitFor: "pool 3"), part("pool 3", isVital: false),
+      part("websocket"), part("slot 3"), part("pool 3", isVital: false),
     ])
     let report = ServiceReport(
       try manager.notifier(watchdog: .milliseconds(40)), slots: [3],
@@ -74,7 +74,7 @@ struct ServiceReportTests {
       var round = rounds.makeAsyncIterator()
       for _ in 0..<5 { await round.next() }
       #expect(manager.waiting() == [])
-      held.withLock { $0 = ["slot 3", "pool 3"] }
+      held.withLock { $0 = ["pool 3"] }
       try await log.line(with: "pool 3 does not answer: its file system may hang")
       try await manager.next(is: "WATCHDOG=1")
       held.withLock { $0 = [] }
@@ -83,7 +83,7 @@ struct ServiceReportTests {
     }
   }
 
-  @Test("a silent part is told from one that waits rightly")
+  @Test("silent parts are told by whether the process is of use without them")
   func silence() async {
     let dead: @Sendable (@escaping @Sendable () -> Void) -> Void = { _ in }
     let alive: @Sendable (@escaping @Sendable () -> Void) -> Void = { $0() }
@@ -92,12 +92,12 @@ struct ServiceReportTests {
       pool: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
     ) async -> Heartbeat.Silence {
       await Heartbeat(parts: [
-        .init(name: "slot", mayWaitFor: "pool", submit: slot), .init(name: "pool", isVital: false, submit: pool),
+        .init(name: "slot", submit: slot), .init(name: "pool", isVital: false, submit: pool),
       ]).silence(within: .milliseconds(50))
     }
     #expect(await silence(slot: alive, pool: alive) == .init())
     #expect(await silence(slot: dead, pool: alive) == .init(vital: ["slot"]))
-    #expect(await silence(slot: dead, pool: dead) == .init(other: ["slot", "pool"]))
+    #expect(await silence(slot: dead, pool: dead) == .init(vital: ["slot"], other: ["pool"]))
     #expect(await silence(slot: alive, pool: dead) == .init(other: ["pool"]))
   }
 

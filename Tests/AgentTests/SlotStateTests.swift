@@ -39,6 +39,30 @@ struct SlotStateTests {
     return queue
   }
 
+  /// A slot whose looks end at once. What `looked` says is there from then on, to be found by each.
+  @dynamicMemberLookup struct Looking {
+    var state: SlotState
+    var obstacle: Obstacle?
+
+    init(_ state: SlotState) { self.state = state }
+
+    subscript<Value>(dynamicMember path: KeyPath<SlotState, Value>) -> Value { state[keyPath: path] }
+
+    mutating func handle(_ event: Event) -> [Action] {
+      guard case .looked(let found) = event else { return look(state.handle(event)) }
+      obstacle = found
+      return look(state.handle(.lookDue))
+    }
+
+    private mutating func look(_ actions: [Action]) -> [Action] {
+      var all: [Action] = []
+      for action in actions {
+        if case .look = action { all += look(state.handle(.looked(obstacle))) } else { all.append(action) }
+      }
+      return all
+    }
+  }
+
   struct Story: Sendable, CustomTestStringConvertible {
     var testDescription: String
     var endsAfterJobs = false
@@ -74,13 +98,13 @@ struct SlotStateTests {
     Story(
       testDescription: "a job that came meanwhile cannot be taken after all",
       steps: busy + [
-        (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.availability(Obstacle("full")), []),
+        (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.looked(Obstacle("full")), []),
         (ended, [.reject([2], reason: "full", webUI: 0), .warn("full")]),
       ], phase: .idle),
     Story(
       testDescription: "after the job the slot is broken: web UIs hear of it at once",
       steps: busy + [
-        (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.availability(Obstacle("no", isFatal: true)), []),
+        (.jobEnding, []), (.grab(job(2), webUI: 0), []), (.looked(Obstacle("no", isFatal: true)), []),
         (ended, [.reject([2], reason: "no", webUI: 0), .warn("no"), .sendStatus()]),
       ], phase: .idle),
     Story(
@@ -101,10 +125,10 @@ struct SlotStateTests {
     Story(
       testDescription: "not available",
       steps: [
-        (.availability(Obstacle("no")), [.warn("no"), .sendStatus()]), (.availability(Obstacle("no")), []),
+        (.looked(Obstacle("no")), [.warn("no"), .sendStatus()]), (.looked(Obstacle("no")), []),
         (.grab(job(1), webUI: 0), [.reject([1], reason: "no", webUI: 0)]),
-        (.availability(Obstacle("still no")), [.warn("still no")]),
-        (.availability(nil), [.sendStatus()]),
+        (.looked(Obstacle("still no")), [.warn("still no")]),
+        (.looked(nil), [.sendStatus()]),
       ], phase: .idle),
     Story(testDescription: "stop while idle", steps: [(.stop, [.end]), (.grab(job(1), webUI: 0), [])], phase: .ended),
     Story(
@@ -197,8 +221,8 @@ struct SlotStateTests {
     Story(
       testDescription: "a chain that cannot go on, and one that can",
       steps: chained + [
-        (.availability(Obstacle("busy")), []), (ended, [start(2, rest: rest("[1,2,3]", after: 2))]),
-        (.availability(Obstacle("locked", isFatal: true)), []),
+        (.looked(Obstacle("busy")), []), (ended, [start(2, rest: rest("[1,2,3]", after: 2))]),
+        (.looked(Obstacle("locked", isFatal: true)), []),
         (ended, [skip(3, rest: rest("[1,2,3]", after: 3), "locked")]),
         (.jobEnding, []), (.jobEnded(isSuccess: false), [.warn("locked"), .sendStatus()]),
       ], phase: .idle),
@@ -206,29 +230,85 @@ struct SlotStateTests {
 
   @Test("stories", arguments: stories)
   func story(_ story: Story) {
-    var state = SlotState(webUIs: ["a", "b"], endsAfterJobs: story.endsAfterJobs)
+    var state = Looking(SlotState(webUIs: ["a", "b"], endsAfterJobs: story.endsAfterJobs))
     for (index, (event, expected)) in story.steps.enumerated() {
       #expect(state.handle(event) == expected, "step \(index + 1)")
     }
     #expect(state.phase == story.phase)
   }
 
+  /// The same, with the look before.
+  static let busyAfterLook: [(Event, [Action])] = [
+    (.grab(job(1), webUI: 0), [.look(isTaking: true)]), (.looked(nil), [start(1)]),
+  ]
+  static let chainedAfterLook: [(Event, [Action])] = [
+    (.grabSequence(sequence("[1,2,3]"), webUI: 0), [.look(isTaking: true)]),
+    (.looked(nil), [start(1, rest: rest("[1,2,3]", after: 1))]),
+  ]
+  /// What is left of the chain when job 2 is not wanted any more, and when its turn has come.
+  static let withoutSecond: (JobQueue, JobQueue) = {
+    var queue = rest("[1,2,3]", after: 1)
+    _ = queue.skip(2, for: .cancel)
+    let waiting = queue
+    _ = queue.next()
+    return (waiting, queue)
+  }()
+
+  static let looks: [[(Event, [Action])]] = [
+    [
+      (.lookDue, [.look(isTaking: false)]), (.lookDue, []),
+      // That look took no place for a job.
+      (.grab(job(1), webUI: 0), []), (.grab(job(2), webUI: 1), []), (.looked(nil), [.look(isTaking: true)]),
+      (.looked(nil), [start(1), .reject([2], reason: "already busy with a job from a", webUI: 1)]),
+    ],
+    [
+      (.grab(job(1), webUI: 0), [.look(isTaking: true)]),
+      (.looked(Obstacle("no")), [.warn("no"), .sendStatus(), .reject([1], reason: "no", webUI: 0)]),
+    ],
+    [
+      (.grab(job(1), webUI: 0), [.look(isTaking: true)]),
+      (.stop, [.warn("Refusing to grab job from a: currently stopping"), .end]), (.looked(nil), []),
+    ],
+    [(.lookDue, [.look(isTaking: false)]), (.kill, [.end]), (.looked(nil), [])],
+    busyAfterLook + [
+      (.jobEnding, []), (ended, [.look(isTaking: false)]), (.grab(job(2), webUI: 1), []),
+      (.looked(nil), [.look(isTaking: true)]), (.looked(nil), [start(2, webUI: 1)]),
+    ],
+    busyAfterLook + [(ended, [.look(isTaking: false)]), (.stop, [.end]), (.looked(nil), [])],
+    chainedAfterLook + [
+      (ended, [.look(isTaking: true)]),
+      (.stop, [skip(2, rest: rest("[1,2,3]", after: 2), "the worker stops", .quit)]), (.looked(nil), []),
+    ],
+    chainedAfterLook + [
+      (ended, [.look(isTaking: true)]), (.command(.cancel, job: 2, webUI: 0), [.recordQueue(withoutSecond.0)]),
+      (.looked(nil), [skip(2, rest: withoutSecond.1, "the web UI sent cancel", StopReason(command: .cancel))]),
+    ],
+  ]
+
+  @Test("looks: one at a time, and nothing that happens meanwhile waits for it but jobs", arguments: looks)
+  func look(_ steps: [(Event, [Action])]) {
+    var state = SlotState(webUIs: ["a", "b"])
+    for (index, (event, expected)) in steps.enumerated() {
+      #expect(state.handle(event) == expected, "step \(index + 1)")
+    }
+  }
+
   @Test("what web UIs see of a slot follows from what it is at")
   func status() throws {
     let prepared = try JobInfo(["id": 1, "settings": ["JOBTOKEN": "abc"]])
     let chain: [(Event, WorkerStatus, pending: [Int64])] = [
-      (.availability(nil), .free, []),
+      (.looked(nil), .free, []),
       (.grabSequence(Self.sequence("[1,2,3]"), webUI: 1), .working(Self.job(1), webUI: "b"), [2, 3]),
       (.jobChanged(prepared), .working(prepared, webUI: "b"), [2, 3]),
       (.jobChanged(Self.job(7)), .working(prepared, webUI: "b"), [2, 3]),
-      (.availability(Obstacle("no")), .working(prepared, webUI: "b"), [2, 3]),
+      (.looked(Obstacle("no")), .working(prepared, webUI: "b"), [2, 3]),
       (Self.ended, .working(Self.job(2), webUI: "b"), [3]),
       (Self.ended, .working(Self.job(3), webUI: "b"), []),
       // Until it is told, the job is not over.
       (.jobEnding, .working(Self.job(3), webUI: "b"), []),
       (.jobReleased(3, webUI: 1), .broken(reason: "no"), []),
       (Self.ended, .broken(reason: "no"), []),
-      (.availability(nil), .free, []),
+      (.looked(nil), .free, []),
       (.grab(Self.job(4), webUI: 0), .working(Self.job(4), webUI: "a"), []),
       (.jobEnding, .working(Self.job(4), webUI: "a"), []),
       (.jobDropped(webUI: 0), .free, []),
@@ -236,11 +316,11 @@ struct SlotStateTests {
       (.grab(Self.job(5), webUI: 1), .free, []),
       (Self.ended, .working(Self.job(5), webUI: "b"), []),
     ]
-    var state = SlotState(webUIs: ["a", "b"])
+    var state = Looking(SlotState(webUIs: ["a", "b"]))
     for (index, (event, expected, pending)) in chain.enumerated() {
       _ = state.handle(event)
       #expect(state.status == expected, "step \(index + 1)")
-      #expect(state.pending(for: 1) == pending && state.pending(for: 0) == [], "step \(index + 1)")
+      #expect(state.state.pending(for: 1) == pending && state.state.pending(for: 0) == [], "step \(index + 1)")
     }
     let left = SlotState(webUIs: ["a", "b"], current: (Self.job(9), JobQueue(Self.job(10)), 1))
     #expect(left.status == .working(Self.job(9), webUI: "b") && left.pending(for: 1) == [10])
@@ -248,7 +328,7 @@ struct SlotStateTests {
 
   @Test("a job that waits is stopped: it is skipped when its turn comes")
   func unwanted() {
-    var state = SlotState(webUIs: ["a", "b"])
+    var state = Looking(SlotState(webUIs: ["a", "b"]))
     _ = state.handle(.grabSequence(Self.sequence("[1,[2,3],4]"), webUI: 0))
     guard case .recordQueue(let queue)? = state.handle(.command(.cancel, job: 2, webUI: 0)).first else {
       Issue.record("not on record")
@@ -292,7 +372,7 @@ struct SlotStateTests {
   @Test("random events")
   func random() {
     for _ in 0..<3000 {
-      var state = SlotState(webUIs: ["a", "b"])
+      var state = Looking(SlotState(webUIs: ["a", "b"]))
       var running: Int64?
       var isDropped = false
       var isAskedToEnd = false
@@ -344,7 +424,7 @@ struct SlotStateTests {
           isDropped = true
           take(state.handle(.jobDropped(webUI: webUI)))
         case 6 where running != nil: endJob()
-        case 7: take(state.handle(.availability(Bool.random() ? Obstacle("no", isFatal: Bool.random()) : nil)))
+        case 7: take(state.handle(.looked(Bool.random() ? Obstacle("no", isFatal: Bool.random()) : nil)))
         case 8 where Int.random(in: 0...5) == 0:
           isAskedToEnd = true
           take(state.handle(.finish))

@@ -1,4 +1,5 @@
 import Agent
+import Configuration
 import LocalWebUI
 import OpenQAProtocol
 import Support
@@ -33,6 +34,43 @@ struct StopTests {
       case .stop: nil
       }
     }
+  }
+
+  /// What a host waits for that is asked to end while nothing runs, and never gets.
+  enum Silence: String, Sendable, CaseIterable { case cacheService, webUI }
+
+  @Test("a host without a job ends at once, whatever it waits for", arguments: Silence.allCases)
+  func silent(_ silence: Silence) async throws {
+    let proxy = Latch<FaultProxy>()
+    // Takes a request and answers none.
+    let service = try ScriptedServer {
+      _ = try $0.readRequest()
+      _ = try $0.readRequest()
+    }
+    let bench = try await Workbench(
+      through: { try BadWebUITests.front($0, proxy) },
+      change: {
+        guard silence == .cacheService else { return }
+        $0.cache = Settings.Cache(directory: $0.pool.appending("cache"))
+        $0.cache?.serviceURL = "http://127.0.0.1:\(service.port)"
+      })
+    let front = try await proxy.wait()
+    let start = Latch<ContinuousClock.Instant>()
+    let wasAsked = try await bench.run { _ in
+      switch silence {
+      case .cacheService: try await service.accepted.reach(1)
+      case .webUI:
+        try await bench.log.line(with: "Registered and connected")
+        front.freeze()
+      }
+      start.open(with: .now)
+    }
+    #expect(wasAsked)
+    let time = try await start.wait().duration(to: .now)
+    note("From the stop to the end beside a silent \(silence.rawValue): \(time)")
+    #expect(time < .seconds(2))
+    front.stop()
+    service.stop()
   }
 
   /// A set-up that lasts until it is stopped.
