@@ -61,13 +61,18 @@ actor JobJournal {
     }
   }
 
-  /// What an earlier process has written; nil if there is nothing. What cannot be used is set aside.
+  /// What an earlier process has written; nil if there is nothing. What cannot be used, or what somebody else may have
+  /// written, is set aside.
   static func left(in pool: Pool, logger: Logger) async -> JobRecord? {
     let file = file(in: pool)
     do {
       return try await pool.lane.run {
-        guard let text = try Files.read(file) else { return nil }
-        do { return try JobRecord(parsing: text, bootID: Boot.id) } catch {
+        do {
+          guard let text = try Files.readOwn(file) else { return nil }
+          return try JobRecord(parsing: text, bootID: Boot.id)
+        } catch let error as FileError where !error.isDistrust {
+          throw error
+        } catch {
           let aside = FilePath("\(file).unusable")
           try Files.move(file, to: aside)
           logger.warning("The job in \(file) is lost, since \(error): the file is kept as \(aside)")

@@ -39,6 +39,8 @@ struct BackendContainer {
     arguments += ["--replace", "--name=openqa-\(variables["WORKER_INSTANCE"] ?? "0")"]
     if Files.exists("/dev/kvm") { arguments.append("--device=/dev/kvm") }
     for folder in mounted { arguments.append("--volume=\(folder):\(folder)") }
+    // What the agent keeps there is none of the test's business: what it reads of it at its start, it acts on.
+    arguments.append("--tmpfs=\(Pool.stateFolder(in: folders.pool)):ro,notmpcopyup,size=4k,mode=0")
     for (name, value) in inside.sorted(by: { $0.key < $1.key }) { arguments.append("--env=\(name)=\(value)") }
     arguments += ["--workdir=\(folders.pool)", image, "/bin/sh", "-c", BackendContainer.script, "isotovideo"]
     arguments += [repository, variables["OS_AUTOINST_GIT_BRANCH"] ?? "", folders.pool.string]

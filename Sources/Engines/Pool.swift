@@ -30,7 +30,9 @@ package final class Pool: Sendable {
 
   /// Where a job's supervisor and the agent keep what they need to find each other again: nothing of a job's own is in it,
   /// and cleaning leaves it.
-  package var stateFolder: FilePath { path.appending(".supervisor") }
+  package var stateFolder: FilePath { Pool.stateFolder(in: path) }
+
+  static func stateFolder(in pool: FilePath) -> FilePath { pool.appending(".supervisor") }
 
   /// Takes the lock that tells one agent from another: the pool's own lock stays with a job that outlives its agent.
   /// - Throws: ``PoolFailure``; `IOLane.TimedOut`.

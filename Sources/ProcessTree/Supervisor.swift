@@ -129,11 +129,19 @@ extension Supervisor {
       guard isGone else { throw ProcessError("the supervisor \(silence.peer) of \(folder) does not answer") }
     }
     let (isThere, state) = try await lane.run {
-      (Files.exists(folder.appending("socket")), try Files.read(folder.appending("state"), limit: 1 << 16))
+      (Files.exists(folder.appending("socket")), try Supervisor.state(in: folder))
     }
     guard isThere || state != nil else { return .none }
     let record = SupervisorRecord(String(decoding: state ?? [], as: UTF8.self), separator: "\n")
     return .ended(SupervisedEnd(folder: folder, record: record))
+  }
+
+  /// The state file; nothing in place of one that somebody else may have written.
+  private static func state(in folder: FilePath) throws(FileError) -> [UInt8]? {
+    do { return try Files.readOwn(folder.appending("state"), limit: 1 << 16) } catch {
+      if error.isDistrust { return [] }
+      throw error
+    }
   }
 }
 

@@ -17,6 +17,9 @@ public struct FileError: Error, Hashable, CustomStringConvertible {
     self.errno = errno
   }
 
+  /// Whether ``Files/readOwn(_:limit:)`` has found what somebody else may have put there.
+  public var isDistrust: Bool { [.notPermitted, .tooManySymbolicLinkLevels, .invalidArgument].contains(errno) }
+
   /// One line for the log: `open /x: No such file or directory`.
   public var description: String { "\(operation) \(path): \(errno)" }
 }
@@ -63,9 +66,28 @@ public enum Files {
   /// - Parameter limit: the most bytes that are taken; a larger file throws `EFBIG`.
   /// - Throws: ``FileError``; `EINVAL` for anything but a plain file, which is not opened in a way that could hang.
   public static func read(_ path: FilePath, limit: Int = 64 << 20) throws(FileError) -> [UInt8]? {
+    try read(path, limit: limit, isOwn: false)
+  }
+
+  /// The content of the plain file at `path`, which nobody but this user can have written; nil if there is none.
+  /// - Parameter limit: the most bytes that are taken; a larger file throws `EFBIG`.
+  /// - Throws: ``FileError``; `EPERM` if it or its folder belongs to another user or may be written by others, `ELOOP` if it
+  ///   is a link, `EINVAL` for anything else but a plain file.
+  public static func readOwn(_ path: FilePath, limit: Int = 64 << 20) throws(FileError) -> [UInt8]? {
+    var folder = stat()
+    let isThere = path.removingLastComponent().withPlatformString { lstat($0, &folder) } == 0
+    if isThere, !isOwn(folder) { throw FileError("read", path, .notPermitted) }
+    return try read(path, limit: limit, isOwn: true)
+  }
+
+  /// Whether nobody but this user can have written it.
+  private static func isOwn(_ raw: stat) -> Bool { raw.st_uid == geteuid() && raw.st_mode & 0o022 == 0 }
+
+  private static func read(_ path: FilePath, limit: Int, isOwn mustBeOwn: Bool) throws(FileError) -> [UInt8]? {
     let handle: FileDescriptor
     do {
-      handle = try FileDescriptor.open(path, .readOnly, options: [.nonBlocking, .closeOnExec])
+      let options: FileDescriptor.OpenOptions = [.nonBlocking, .closeOnExec]
+      handle = try FileDescriptor.open(path, .readOnly, options: mustBeOwn ? options.union(.noFollow) : options)
     } catch {
       if (error as? Errno) == .noSuchFileOrDirectory { return nil }
       throw FileError("open", path, Errno(error))
@@ -74,6 +96,7 @@ public enum Files {
     var raw = stat()
     guard fstat(handle.rawValue, &raw) == 0 else { throw FileError("stat", path, Errno(rawValue: Glibc.errno)) }
     guard Status(raw).kind == .file else { throw FileError("read", path, .invalidArgument) }
+    if mustBeOwn, !isOwn(raw) { throw FileError("read", path, .notPermitted) }
     guard raw.st_size <= limit else { throw FileError("read", path, .fileTooLarge) }
     var content: [UInt8] = []
     // Room for more than there is said to be, so that the end shows.

@@ -95,6 +95,25 @@ struct InterruptedJobTests {
     #expect(try scene.story.contains("belongs to no job"))
   }
 
+  @Test("a record that somebody else may have written is not believed", arguments: ["mode", "link"])
+  func forgedRecord(by way: String) async throws {
+    var scene = try await Scene()
+    try await scene.kill()
+    let file = scene.state.appending("job.json")
+    if way == "mode" {
+      try Files.setPermissions(file, to: FilePermissions(rawValue: 0o666))
+    } else {
+      let elsewhere = scene.bench.folder.path.appending("forged")
+      try Files.move(file, to: elsewhere)
+      try Files.symbolicLink(file, to: elsewhere)
+    }
+    try scene.restart()
+    let end = try await scene.bench.end(of: scene.job)
+    #expect(end.result == "incomplete" && end.reason?.hasPrefix("abandoned") == true)
+    try await scene.finish()
+    #expect(try scene.story.contains("the file is kept as"))
+  }
+
   @Test("a job that kills its agents is given up after the third, and the slot goes on")
   func deadlyJob() async throws {
     var scene = try await Scene()

@@ -130,6 +130,7 @@ struct IsotovideoTests {
     #expect(lines.first == "<run>" && lines.last == path("pool/1").string)
     for argument in [
       "--rm", "--network=host", "--volume=\(path("pool/1")):\(path("pool/1"))",
+      "--tmpfs=\(path("pool/1/.supervisor")):ro,notmpcopyup,size=4k,mode=0",
       "--volume=\(path("share")):\(path("share"))",
       "--volume=\(path("cache")):\(path("cache"))", "--env=OPENQA_HOSTNAME=w:80", "--env=TMPDIR=\(path("pool/1/tmp"))",
       "--env=MOJO_INACTIVITY_TIMEOUT=300", "--env=MOJO_MAX_MESSAGE_SIZE=", "--env=QEMUPORT=20012",
