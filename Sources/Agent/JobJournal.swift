@@ -61,8 +61,8 @@ actor JobJournal {
     }
   }
 
-  /// What an earlier process has written; nil if there is nothing. What cannot be used, or what somebody else may have
-  /// written, is set aside.
+  /// Reads what an earlier process has written; nil if there is nothing. What cannot be used, or what somebody else may
+  /// have written, is set aside.
   static func left(in pool: Pool, logger: Logger) async -> JobRecord? {
     let file = file(in: pool)
     do {

@@ -19,7 +19,7 @@ import WebUISession
 struct JobRun: Sendable {
   /// How long the backend has between SIGTERM and SIGKILL.
   static let grace = Duration.seconds(30)
-  /// How long SIGTERM waits for the command server to tell developer mode of the stop.
+  /// The time that the command server has to tell developer mode of a stop, before SIGTERM.
   static let announcementLead = Duration.milliseconds(30)
   /// From the end of one pass over the results to the next.
   static let period = Duration.seconds(10)
@@ -28,7 +28,7 @@ struct JobRun: Sendable {
   /// From one word about a long upload to the next.
   static let progressPeriod = Duration.seconds(10)
 
-  /// What a job says of itself, for web UIs to see it in the slot's status.
+  /// A change of the job that web UIs see in the slot's status.
   enum Word: Sendable {
     /// Set up, with the worker's settings in it.
     case changed(JobInfo)

@@ -37,14 +37,14 @@ package actor Slot {
   private enum Happening: Sendable {
     case session(Int, WebUISession.Event)
     case command(Command)
-    /// What the job tells of itself.
+    /// An event of the current job.
     case job(SlotState.Event)
     case jobEnded(isSuccess: Bool)
     /// Time to look again at what is in the way of jobs.
     case lookDue
     /// The same, since that may have been gone in a moment.
     case recheckDue
-    /// What is in the way of jobs.
+    /// The end of a look, and the obstacle that it has found.
     case looked(Obstacle?)
     /// Another agent uses the pool: its process id, empty if that is not known.
     case poolTaken(by: String)
@@ -56,7 +56,7 @@ package actor Slot {
     case errand(@Sendable () -> Void)
   }
 
-  /// How long a slot that ends waits for a disk, or for a web UI to hear of it.
+  /// The longest wait of a slot that ends, for a disk or for a web UI to hear of it.
   private static let farewell = Duration.milliseconds(500)
 
   private let context: SlotContext
@@ -82,7 +82,7 @@ package actor Slot {
   private var hasRegistered = false
   /// Whether it is not yet known if there is a job to end.
   private var isSearching = true
-  /// What was wanted meanwhile.
+  /// Commands that came meanwhile.
   private var heldCommands: [Command] = []
 
   init(_ context: SlotContext, registration: WorkerRegistration) {

@@ -22,7 +22,7 @@ package struct SlotState: Sendable, Hashable {
     case jobEnded(isSuccess: Bool)
     /// It is time to look at what keeps jobs from being taken.
     case lookDue
-    /// What keeps jobs from being taken, as a look has found; nil if nothing does.
+    /// A look has found this obstacle; nil for none.
     case looked(Obstacle?)
     /// End now, the job too.
     case stop
