@@ -163,6 +163,7 @@ package actor Slot {
     // Before it registers: a web UI gives up jobs that a registration does not name.
     await publish()
     await start(past.record, found: past.found, webUI: past.webUI, in: &group)
+    if heldCommands.contains(.stop) { group.addTask { await self.noteAskedEnd() } }
     await register(in: &group)
   }
 

@@ -58,7 +58,7 @@ package struct SlotState: Sendable, Hashable {
     case end
   }
 
-  /// What a web UI has given.
+  /// Jobs that a web UI has given together.
   private struct Grab: Hashable {
     var jobs: JobQueue
     var webUI: Int
@@ -93,9 +93,9 @@ package struct SlotState: Sendable, Hashable {
   package private(set) var isReloading = false
   /// Why no jobs can be taken.
   package private(set) var obstacle: Obstacle?
-  /// What web UIs see while there is a job of which they do not know that it is over.
+  /// The status while there is a job of which web UIs do not know that it is over.
   private var work: WorkerStatus?
-  /// What has been given and waits for a look.
+  /// Jobs that have been given and wait for a look.
   private var grabs: [Grab] = []
   private var look = Look.none
   /// Whether the job ended well that is over, until a look has told what comes next.
@@ -122,7 +122,7 @@ package struct SlotState: Sendable, Hashable {
     }
   }
 
-  /// What every web UI is to see of the slot.
+  /// The status that every web UI is to see.
   package var status: WorkerStatus { work ?? obstacle.map { .broken(reason: $0.text) } ?? .free }
 
   /// The jobs that come after the current one, for the web UI that gave them: others have their own of these numbers.
@@ -281,7 +281,7 @@ package struct SlotState: Sendable, Hashable {
     return refusal + warning + (obstacle?.isFatal == true ? [.sendStatus()] : [])
   }
 
-  /// What the log says of what is in the way.
+  /// Tells the log of what is in the way.
   private var warning: [Action] { obstacle.map { [.warn($0.text)] } ?? [] }
 
   private mutating func stop() -> [Action] {

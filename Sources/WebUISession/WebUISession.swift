@@ -50,7 +50,7 @@ package actor WebUISession {
   private static let maximumRedirects = 3
   /// A connection over which nothing has come for so many statuses in a row is dead.
   private static let maximumSilence = 3
-  /// How long a message may take to be sent.
+  /// The longest time that a message may take to be sent.
   private static let sendLimit = Duration.seconds(10)
   /// The longest wait that a web UI can ask for.
   private static let maximumWait = Duration.seconds(3600)
