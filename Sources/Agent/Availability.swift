@@ -176,7 +176,7 @@ actor Availability {
   /// - Returns: what cannot be ended.
   private func endLeftovers() async throws -> String? {
     guard mayHaveLeftovers else { return nil }
-    let mark = "\(SlotContext.poolMark)=\(context.pool.path)"
+    let mark = context.mark
     for process in try await context.pool.lane.run({ Leftovers.find(mark: mark) }) {
       context.logger.warning("Ending what is left of a job: \(process)")
     }

@@ -61,26 +61,34 @@ actor JobJournal {
     }
   }
 
-  /// Reads what an earlier process has written; nil if there is nothing. What cannot be used, or what somebody else may
-  /// have written, is set aside.
+  /// Reads what an earlier process has written; nil if there is nothing. A copy of what cannot be used is kept, and of the
+  /// job only the loss is left to report; where somebody else may have written it, not even that is believed.
   static func left(in pool: Pool, logger: Logger) async -> JobRecord? {
     let file = file(in: pool)
     do {
-      return try await pool.lane.run {
-        do {
-          guard let text = try Files.readOwn(file) else { return nil }
-          return try JobRecord(parsing: text, bootID: Boot.id)
-        } catch let error as FileError where !error.isDistrust {
-          throw error
-        } catch {
-          let aside = FilePath("\(file).unusable")
-          try Files.move(file, to: aside)
-          logger.warning("The job in \(file) is lost, since \(error): the file is kept as \(aside)")
-          return nil
-        }
-      }
+      return try await pool.lane.run { try read(file, logger) }
     } catch {
       logger.warning("Whether an earlier worker has left a job cannot be known: \(error)")
+      return nil
+    }
+  }
+
+  private static func read(_ file: FilePath, _ logger: Logger) throws -> JobRecord? {
+    let aside = FilePath("\(file).unusable")
+    do {
+      guard let text = try Files.readOwn(file) else { return nil }
+      do { return try JobRecord(parsing: text, bootID: Boot.id) } catch {
+        guard let lost = error.lost else { throw error }
+        logger.warning("The job in \(file) is lost, since \(error): a copy of the file is kept as \(aside)")
+        // Until the loss is reported, the next process has to find the record as it is.
+        try Files.replace(aside, with: text, permissions: [.ownerReadWrite])
+        return lost
+      }
+    } catch let error as FileError where !error.isDistrust {
+      throw error
+    } catch {
+      try Files.move(file, to: aside)
+      logger.warning("The job in \(file) is lost, since \(error): the file is kept as \(aside)")
       return nil
     }
   }

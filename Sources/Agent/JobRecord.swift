@@ -16,7 +16,9 @@ struct JobRecord: Sendable, Hashable {
     case reporting
   }
 
-  /// Of this form. A newer one is not understood, an older one has to be.
+  /// Of this form: raised when an older program would misread a record, not for a member that it may leave out. A newer one
+  /// is not understood, an older one has to be. In all versions, `version`, `boot_id`, `web_ui`, `worker_id` and the job's
+  /// id in `grabbed` are what they are in this one.
   static let version: Int64 = 1
 
   /// The HOST entry of the web UI that gave the job.
@@ -82,6 +84,8 @@ extension JobRecord {
   /// A record that cannot be used.
   struct Unusable: Error, CustomStringConvertible {
     var description: String
+    /// The record of a job whose loss is all that is left to report, if it can be told which job it was.
+    var lost: JobRecord?
   }
 
   /// Takes a record apart that an earlier process has written.
@@ -89,23 +93,43 @@ extension JobRecord {
   /// - Throws: ``Unusable``.
   init(parsing text: [UInt8], bootID: String) throws(Unusable) {
     let json: JSON
-    do { json = try JSON(parsing: text) } catch { throw Unusable(description: "it is corrupt: \(error)") }
-    guard let version = json["version"]?.integer else { throw Unusable(description: "it is corrupt: no version") }
+    do { json = try JSON(parsing: text) } catch { throw Unusable(description: "its record is corrupt: \(error)") }
+    do { self = try JobRecord(json, bootID: bootID) } catch {
+      throw Unusable(description: error.description, lost: JobRecord(ofLost: json, bootID: bootID, error.description))
+    }
+  }
+
+  /// Takes from a record what all versions write, of a job that is lost for a reason.
+  private init?(ofLost json: JSON, bootID: String, _ why: String) {
+    guard let webUI = json["web_ui"]?.string, let workerID = json["worker_id"]?.integer,
+      let id = json["grabbed"]?["id"].flatMap({ JobInfo.id(of: $0) }),
+      let job = try? JobInfo(["id": .integer(id), "settings": [:]])
+    else { return nil }
+    self.init(webUI: webUI, workerID: workerID, grabbed: job, bootID: bootID)
+    reason = .lost(why)
+  }
+
+  private init(_ json: JSON, bootID: String) throws(Unusable) {
+    guard let version = json["version"]?.integer else {
+      throw Unusable(description: "its record is corrupt: no version")
+    }
     guard version <= JobRecord.version else {
       throw Unusable(
-        description: "a newer worker has written it (version \(version), understood up to \(Self.version))")
+        description: "a newer worker has written its record (version \(version), understood up to \(Self.version))")
     }
     func member(_ key: String) throws(Unusable) -> String {
-      guard let value = json[key]?.string else { throw Unusable(description: "it is corrupt: no \(key)") }
+      guard let value = json[key]?.string else { throw Unusable(description: "its record is corrupt: no \(key)") }
       return value
     }
     func job(_ json: JSON) throws(Unusable) -> JobInfo {
-      do { return try JobInfo(json) } catch { throw Unusable(description: "it is corrupt: \(error)") }
+      do { return try JobInfo(json) } catch { throw Unusable(description: "its record is corrupt: \(error)") }
     }
     self.bootID = try member("boot_id")
     guard self.bootID == bootID else { throw Unusable(description: "the host has been started anew since") }
     webUI = try member("web_ui")
-    guard let workerID = json["worker_id"]?.integer else { throw Unusable(description: "it is corrupt: no worker_id") }
+    guard let workerID = json["worker_id"]?.integer else {
+      throw Unusable(description: "its record is corrupt: no worker_id")
+    }
     self.workerID = workerID
     grabbed = try job(json["grabbed"] ?? .null)
     if let prepared = json["prepared"] { self.prepared = try job(prepared) }
@@ -113,12 +137,12 @@ extension JobRecord {
     func stopReason(_ key: String) throws(Unusable) -> StopReason? {
       guard let reason = json[key] else { return nil }
       if let known = StopReason(record: reason) { return known }
-      throw Unusable(description: "it is corrupt: \(reason.text) is no reason to stop")
+      throw Unusable(description: "its record is corrupt: \(reason.text) is no reason to stop")
     }
     reason = try stopReason("reason")
     finished = Set((json["finished"]?.array ?? []).compactMap(\.string))
     do { rest = try JobQueue(record: json["rest"] ?? .null) } catch {
-      throw Unusable(description: "it is corrupt: \(error)")
+      throw Unusable(description: "its record is corrupt: \(error)")
     }
     if let text = json["skip_reason"]?.string { skipReason = SkipReason(text, try stopReason("skip_stop")) }
     result = json["result"]?.string
@@ -168,7 +192,7 @@ extension StopReason {
       json["category"] = .string(failure.category.rawValue)
       json["text"] = .string(failure.message)
     case .apiFailure(let text): json["text"] = text.map { .string($0) }
-    case .workerBroken(let text): json["text"] = .string(text)
+    case .workerBroken(let text), .lost(let text): json["text"] = .string(text)
     case .workerDied(let times): json["times"] = .integer(Int64(times))
     case .other(let text): json = ["other": .string(text)]
     case .done, .died, .cancelled, .obsoleted, .aborted, .quit: break
@@ -196,6 +220,7 @@ extension StopReason {
     case "abort": self = .aborted
     case "quit": self = .quit
     case "worker broken": self = .workerBroken(text ?? "")
+    case "lost": self = .lost(text ?? "")
     case "worker died": self = .workerDied(times: json["times"]?.integer.flatMap { Int(exactly: $0) } ?? 0)
     default: return nil
     }

@@ -104,13 +104,13 @@ extension JobRun {
         try await whenItIsBack { [reason] in try await uploadLogs(job, reason, lastWords, uploader, journal) }
       } catch { reason = .apiFailure("\(error)") }
     }
-    if reason == .quit, !finished.contains(Step.duplicated) {
+    if reason.isRunAgain, !finished.contains(Step.duplicated) {
       var call = WebUIClient.Call(.post, "jobs/\(job.id)/duplicate")
       call.query = [("dup_type_auto", "1")]
       do {
         _ = try await whenItIsBack { [call] in try await client.send(call) }
         await journal.update { $0.finished.insert(Step.duplicated) }
-      } catch { reason = .apiFailure("\(error): duplication after quit") }
+      } catch { reason = .apiFailure("\(error): duplication after \(reason.name)") }
     }
     if case .apiFailure = reason { return (reason, nil) }
     do { try await whenItIsBack { try await uploader?.pass(isFinal: true) } } catch {

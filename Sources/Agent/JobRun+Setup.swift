@@ -47,7 +47,8 @@ extension JobRun {
       switch found {
       case .running(let tree): .running(tree)
       case .ended(let end): .ended(end)
-      case .none: .gone
+      // A newer supervisor is ended before a job is gone on with.
+      case .none, .newer: .gone
       }
     return (job, Backend(processes: processes, commandServer: server))
   }

@@ -59,6 +59,9 @@ struct SlotContext: Sendable {
 
   /// The variable by whose value a process tells which pool it was started for.
   static let poolMark = "WORKER_AGENT_POOL"
+
+  /// The entry of the environment that all processes of this slot's jobs have.
+  var mark: String { "\(SlotContext.poolMark)=\(pool.path)" }
 }
 
 /// How often a slot looks again at what keeps it from taking jobs (protocol §4).

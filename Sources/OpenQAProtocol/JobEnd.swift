@@ -64,6 +64,9 @@ package struct JobEnd: Sendable, Hashable {
     case .workerDied(let times):
       result = "incomplete"
       reason = "worker died \(times) times while running this job"
+    case .lost(let why):
+      result = "incomplete"
+      reason = "worker lost this job: \(why)"
     case .aborted, .other:
       result = "incomplete"
       reason = JobEnd.refined(stop.name, by: evidence)

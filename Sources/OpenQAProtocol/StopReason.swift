@@ -18,6 +18,8 @@ package enum StopReason: Sendable, Hashable {
   case workerBroken(String)
   /// So many processes of the worker died with the job, one after the other.
   case workerDied(times: Int)
+  /// An earlier process of the worker has left the job, and this one cannot go on with it: why.
+  case lost(String)
   /// Any other reason, in its own words.
   case other(String)
 
@@ -41,6 +43,7 @@ package enum StopReason: Sendable, Hashable {
     case .quit: "quit"
     case .workerBroken: "worker broken"
     case .workerDied: "worker died"
+    case .lost: "lost"
     case .other(let text): text
     }
   }
@@ -52,6 +55,14 @@ package enum StopReason: Sendable, Hashable {
     // The logs are worth one more try.
     case .workerDied(let times): times <= 3
     default: true
+    }
+  }
+
+  /// Whether the web UI is asked to run the job again after such a stop, for which nobody but the worker is to blame.
+  package var isRunAgain: Bool {
+    switch self {
+    case .quit, .lost: true
+    default: false
     }
   }
 

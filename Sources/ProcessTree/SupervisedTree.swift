@@ -48,28 +48,28 @@ public final class SupervisedTree: Sendable {
   static let patience = Duration.seconds(10)
 
   /// Speaks to the supervisor in `folder`.
-  /// - Throws: `FileError` if nobody listens there, ``ProcessError`` if it is not a supervisor that is understood,
+  /// - Parameter mark: of the processes that it has started.
+  /// - Throws: `FileError` if nobody listens there, ``NewerSupervisor``, ``ProcessError`` if it is no supervisor,
   ///   `CancellationError`.
-  init(in folder: FilePath, lane: IOLane) async throws {
+  init(in folder: FilePath, mark: String, lane: IOLane) async throws {
     let connection = try await lane.run { try SupervisorConnection(folder: folder) }
     guard let text = try await Self.answer(connection.greeting)?.text else {
       throw NoGreeting(peer: connection.peer.pid)
     }
     let greeting = text.split(separator: " ")
-    guard greeting.count == 3, let process = ProcessID(greeting[1...]) else {
-      throw ProcessError("no supervisor answers in \(folder)")
-    }
-    guard greeting[0] == SupervisorRecord.version else {
-      throw ProcessError("the supervisor in \(folder) speaks version \(greeting[0]) of the protocol, not 1")
-    }
-    guard let status = try await Self.answer(connection.ask("status")),
-      let record = SupervisorRecord(status.text, separator: "\t")
-    else { throw ProcessError("the supervisor in \(folder) does not say how it is") }
+    guard greeting.count == 3, let version = Int32(greeting[0]), version > 0, let process = ProcessID(greeting[1...])
+    else { throw ProcessError("no supervisor answers in \(folder)") }
     // Whoever can listen in that folder is us or root; that it is the one it says is worth knowing all the same.
     let isGenuine =
       connection.peer.pid == process.pid && [0, geteuid()].contains(connection.peer.uid)
-      && record.identity.pid == process.pid && ProcessID(of: process.pid) == process
+      && ProcessID(of: process.pid) == process
     guard isGenuine else { throw ProcessError("somebody else than a supervisor listens in \(folder)") }
+    guard version <= SupervisorRecord.version else {
+      throw NewerSupervisor(process: process, version: version, folder: folder, mark: mark)
+    }
+    guard let status = try await Self.answer(connection.ask("status")),
+      let record = try? SupervisorRecord(status.text, separator: "\t", mark: mark), record.identity.pid == process.pid
+    else { throw ProcessError("the supervisor in \(folder) does not say how it is") }
     (self.connection, self.folder, self.record, identity) = (connection, folder, record, record.identity)
     end = connection.ask("wait")
   }
@@ -93,7 +93,7 @@ public final class SupervisedTree: Sendable {
   /// - Throws: ``SupervisorLost``, `CancellationError`.
   public func status() async throws -> Status {
     guard let text = try await Self.answer(connection.ask("status"))?.text,
-      let record = SupervisorRecord(text, separator: "\t"), let children = record.children
+      let record = try? SupervisorRecord(text, separator: "\t", mark: record.mark), let children = record.children
     else { throw SupervisorLost(identity: identity, folder: folder) }
     return Status(
       exit: record.exit, leader: record.leader.pid, children: children, cgroup: record.cgroup,
@@ -143,7 +143,7 @@ public final class SupervisedTree: Sendable {
       case "pending": break
       // What it holds, it holds until it has ended.
       case "done": _ = try? await Self.answer(self.connection.closed)
-      default: await SupervisedEnd(folder: self.folder, record: self.record).clear()
+      default: await SupervisedEnd(folder: self.folder, record: .success(self.record)).clear()
       }
     }
   }

@@ -76,7 +76,7 @@ public struct Supervisor: Sendable {
       guard answer.hasPrefix("ready ") else {
         throw ProcessError("cannot start \(command.executable): \(answer.trimmingPrefix("error: ").trimmed)")
       }
-      return try await SupervisedTree(in: folder, lane: lane)
+      return try await SupervisedTree(in: folder, mark: mark, lane: lane)
     } catch {
       await abandon(folder, mark: mark)
       try Task.checkCancellation()
@@ -87,7 +87,8 @@ public struct Supervisor: Sendable {
   /// A supervisor that has noticed that nobody waits for it any more ends by itself; one that was quicker is ended here.
   private func abandon(_ folder: FilePath, mark: String) async {
     await uncancelled {
-      guard case .running(let tree)? = try? await Supervisor.find(in: folder), tree.record.mark == mark else { return }
+      guard case .running(let tree)? = try? await Supervisor.find(in: folder, mark: mark), tree.record.mark == mark
+      else { return }
       _ = await tree.stop(grace: .zero)
       await tree.release()
     }
@@ -105,14 +106,17 @@ extension Supervisor {
     case none
     /// A supervisor that answers.
     case running(SupervisedTree)
+    /// One that answers in a way that only a newer version of this program understands.
+    case newer(NewerSupervisor)
     /// A supervisor that is gone or does not answer.
     case ended(SupervisedEnd)
   }
 
   /// Looks for what an earlier process of ours has left in `folder`.
+  /// - Parameter mark: `NAME=VALUE`, of the processes that are started there; no other one is believed.
   /// - Throws: ``ProcessError`` if whoever listens there is not understood; `FileError`, `IOLane.TimedOut`,
   ///   `CancellationError`.
-  public static func find(in folder: FilePath) async throws -> Finding {
+  public static func find(in folder: FilePath, mark: String) async throws -> Finding {
     let lane = try IOLane(name: "supervisor")
     // What others say of processes that are to be killed counts for nothing.
     let isForeign = try await lane.run {
@@ -121,7 +125,9 @@ extension Supervisor {
     }
     if isForeign { throw ProcessError("\(folder) belongs to another user") }
     do {
-      return .running(try await SupervisedTree(in: folder, lane: lane))
+      return .running(try await SupervisedTree(in: folder, mark: mark, lane: lane))
+    } catch let supervisor as NewerSupervisor {
+      return .newer(supervisor)
     } catch let error as FileError where [.connectionRefused, .noSuchFileOrDirectory].contains(error.errno) {
       // Nobody listens.
     } catch let silence as SupervisedTree.NoGreeting {
@@ -132,7 +138,10 @@ extension Supervisor {
       (Files.exists(folder.appending("socket")), try Supervisor.state(in: folder))
     }
     guard isThere || state != nil else { return .none }
-    let record = SupervisorRecord(String(decoding: state ?? [], as: UTF8.self), separator: "\n")
+    let text = String(decoding: state ?? [], as: UTF8.self)
+    let record = Result { () throws(SupervisorRecord.Problem) in
+      try SupervisorRecord(text, separator: "\n", mark: mark)
+    }
     return .ended(SupervisedEnd(folder: folder, record: record))
   }
 
@@ -149,19 +158,23 @@ extension Supervisor {
 public struct SupervisedEnd: Sendable {
   /// Where its files are.
   public let folder: FilePath
-  let record: SupervisorRecord?
+  let record: Result<SupervisorRecord, SupervisorRecord.Problem>
 
   /// Which it was; nil if its state file is missing or not to be understood.
-  public var identity: SupervisedTree.Identity? { record?.identity }
+  public var identity: SupervisedTree.Identity? { understood?.identity }
   /// How the program ended, nil if the supervisor did not live to see it.
-  public var exit: ProcessExit? { record?.exit }
+  public var exit: ProcessExit? { understood?.exit }
   /// Whether it was of the system that runs now; after a boot no process of its tree can be left.
-  public var isOfThisBoot: Bool { record?.identity.bootID == Boot.id }
+  public var isOfThisBoot: Bool { understood?.identity.bootID == Boot.id }
+  /// The version of the newer job-supervisor that has written the state file, which is not understood then.
+  public var newerVersion: Int32? { if case .failure(.newer(let version)) = record { version } else { nil } }
+
+  private var understood: SupervisorRecord? { try? record.get() }
 
   /// Kills what is left of the tree and removes the supervisor's files. Cancelling does not end this.
   @discardableResult
   public func clear() async -> TreeEnd {
-    if let record, case .survivors(let left) = await Leftovers.end(record) { return .survivors(left) }
+    if let understood, case .survivors(let left) = await Leftovers.end(understood) { return .survivors(left) }
     let folder = folder
     await uncancelled {
       _ = try? await IOLane(name: "supervisor").run {

@@ -13,17 +13,26 @@ struct SupervisorRecord: Sendable, Hashable {
   var cgroup: FilePath?
   /// Why there is no group.
   var noCgroup: String?
-  /// `NAME=VALUE`, in the environment of all processes that did not clear theirs.
+  /// `NAME=VALUE`, in the environment of all processes that did not clear theirs; nil if it is not the expected one.
   var mark: String?
   /// Of the supervisor: the rest of the tree is below these. The state file does not know.
   var children: Int?
 
-  /// The version of protocol and state file that this is written for.
-  static let version = "1"
+  /// The newest version of protocol and state file that this understands.
+  static let version: Int32 = 1
 
-  /// Items that begin with their name, divided by `separator`; nil if one that is needed is missing. Unknown ones are for
-  /// later versions.
-  init?(_ text: some StringProtocol, separator: Character) {
+  /// Why a record cannot be used.
+  enum Problem: Error, Hashable {
+    /// Something that is needed is missing or wrong.
+    case corrupt
+    /// A newer job-supervisor has written it.
+    case newer(Int32)
+  }
+
+  /// Takes a record apart: items that begin with their name, divided by `separator`. Unknown ones are of programs that are
+  /// newer, but not so new that this one would misread them.
+  /// - Parameter mark: the only one that is believed: by a wrong one, other processes than the tree's would be killed.
+  init(_ text: some StringProtocol, separator: Character, mark: String?) throws(Problem) {
     var items: [Substring: [Substring]] = [:]
     var isRunning = false
     for item in text.split(separator: separator) {
@@ -33,19 +42,21 @@ struct SupervisorRecord: Sendable, Hashable {
       // A path or a command is text to its end.
       items[name] = words.count > 1 ? [words[1]] + words[1].split(separator: " ") : []
     }
-    guard let header = items["job-supervisor"], header.count == 4, header[1] == Self.version,
-      let process = ProcessID(header[2...]), let boot = items["boot"]?.first,
+    let header = items["job-supervisor"] ?? []
+    guard let version = header.dropFirst().first.flatMap({ Int32($0) }), version > 0 else { throw .corrupt }
+    guard version <= Self.version else { throw .newer(version) }
+    guard header.count == 4, let process = ProcessID(header[2...]), let boot = items["boot"]?.first,
       let leader = (items["leader"]?.dropFirst()).flatMap({ ProcessID($0) })
-    else { return nil }
+    else { throw .corrupt }
     identity = .init(pid: process.pid, startTime: process.startTime, bootID: String(boot))
     self.leader = leader
     for (name, make) in [("exited", ProcessExit.status), ("killed", ProcessExit.signal)] {
       if let number = items[Substring(name)]?.first.flatMap({ Int32($0) }) { exit = make(number) }
     }
-    guard isRunning != (exit != nil) else { return nil }
+    guard isRunning != (exit != nil) else { throw .corrupt }
     cgroup = items["cgroup"]?.first.map { FilePath(String($0)) }
     noCgroup = items["no-cgroup"]?.first.map { String($0) }
-    mark = items["mark"]?.first.map { String($0) }
+    self.mark = items["mark"]?.first.map { String($0) } == mark ? mark : nil
     children = items["children"]?.first.flatMap { Int($0) }
   }
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-  PROTOCOL = 1,          // of socket and state file
+  PROTOCOL = 1,          // of socket and state file; that SIGTERM ends us, and our first line, never change
   SURVIVOR_LIMIT = 5000, // ms after SIGKILL; who is left then is named
   ORPHAN_GRACE = 30000,  // ms for a tree that nobody asks for any more
   ANSWER = 8192,         // bytes of the longest answer, and of the state file

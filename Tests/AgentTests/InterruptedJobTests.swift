@@ -51,7 +51,7 @@ struct InterruptedJobTests {
     mutating func killAll() async throws {
       Glibc.kill(try await supervisor(), SIGKILL)
       try await kill()
-      _ = await Leftovers.end(mark: "WORKER_AGENT_POOL=\(bench.pool)")
+      _ = await Leftovers.end(mark: mark)
       for name in ["socket", "state"] { try Files.remove(state.appending(name)) }
     }
 
@@ -60,11 +60,26 @@ struct InterruptedJobTests {
     }
 
     /// Processes that belong to the pool.
-    var processes: [Leftover] { Leftovers.find(mark: "WORKER_AGENT_POOL=\(bench.pool)") }
+    var processes: [Leftover] { Leftovers.find(mark: mark) }
+    private var mark: String { "WORKER_AGENT_POOL=\(bench.pool)" }
 
     func supervisor() async throws -> Int32 {
-      guard case .running(let tree) = try await Supervisor.find(in: state) else { throw CancellationError() }
+      guard case .running(let tree) = try await Supervisor.find(in: state, mark: mark) else {
+        throw CancellationError()
+      }
       return tree.identity.pid
+    }
+
+    /// A supervisor of a version that is not there yet.
+    func startNewerSupervisor() async throws {
+      let program = try NewerSupervisor.make(in: bench.folder.path)
+      let (name, value) = ("WORKER_AGENT_POOL", bench.pool.string)
+      let start = "exec \(program) \(state)/socket 1 >\(bench.folder.path)/output 2>&1 </dev/null"
+      _ = try await Program.output(
+        of: Command(
+          "/bin/sh", arguments: ["-c", start], environment: ["PATH": "/usr/bin:/bin", name: value],
+          workingDirectory: bench.folder.path),
+        limit: .seconds(30))
     }
 
     /// The slot is free, and shows it.
@@ -93,6 +108,55 @@ struct InterruptedJobTests {
     try await scene.finish()
     #expect(Files.exists(scene.state.appending("job.json.unusable")))
     #expect(try scene.story.contains("belongs to no job"))
+  }
+
+  /// What a newer worker has left, and why its job is lost.
+  enum Newer: CaseIterable {
+    case record
+    case reason
+    case state
+    case supervisor
+
+    var why: String {
+      switch self {
+      case .record: "a newer worker has written its record (version 2, understood up to 1)"
+      case .reason: #"its record is corrupt: {"name":"later"} is no reason to stop"#
+      case .state: "a newer job-supervisor has written how its backend ended (version 2)"
+      case .supervisor: "is a newer one (it speaks version 2 of its protocol, understood up to 1)"
+      }
+    }
+  }
+
+  @Test(
+    "after a downgrade: a job that is not understood is ended, reported lost, and run again", arguments: Newer.allCases)
+  func downgrade(_ newer: Newer) async throws {
+    var scene = try await Scene()
+    switch newer {
+    case .record, .reason:
+      try await scene.kill()
+      try scene.edit { if newer == .record { $0["version"] = 2 } else { $0["reason"] = ["name": "later"] } }
+    case .state:
+      try await scene.killAll()
+      try Files.replace(scene.state.appending("state"), with: "job-supervisor 2 7 {}\n".utf8)
+    case .supervisor:
+      try await scene.killAll()
+      try await scene.startNewerSupervisor()
+    }
+    let events = scene.bench.web.events
+    try scene.restart()
+    let end = try await scene.bench.end(of: scene.job)
+    let story = try scene.story
+    #expect(end.result == "incomplete" && end.copy == scene.job + 1)
+    #expect(end.reason?.hasPrefix("worker lost this job: ") == true, "\(story)")
+    #expect(end.reason?.hasSuffix(newer.why) == true, "\(end.reason ?? "")")
+    #expect(end.files.contains("autoinst-log.txt"), "\(end.files)")
+    for await event in events {
+      if case .changed(let job) = event, job.id == end.copy, job.state == .running { break }
+    }
+    await scene.bench.web.send(.cancel, for: scene.job + 1)
+    #expect(try await scene.bench.end(of: scene.job + 1).result == "user_cancelled")
+    try await scene.finish()
+    #expect(!Files.exists(scene.state.appending("job.json")))
   }
 
   @Test("a record that somebody else may have written is not believed", arguments: ["mode", "link"])

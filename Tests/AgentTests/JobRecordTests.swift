@@ -20,7 +20,7 @@ struct JobRecordTests {
     arguments: [
       nil, .done, .died, .timedOut(.setup), .timedOut(.execution), .setupFailure(SetupFailure(.cache, "full")),
       .apiFailure(nil), .apiFailure("503"), .cancelled, .obsoleted, .aborted, .quit, .workerBroken("no"),
-      .workerDied(times: 3), .other("done"),
+      .workerDied(times: 3), .lost("why"), .other("done"),
     ] as [StopReason?])
   func roundTrip(reason: StopReason?) throws {
     let record = try JobRecordTests.record {
@@ -114,6 +114,7 @@ struct JobRecordTests {
 
   static let unusableTexts: [(text: String, problem: String)] = [
     ("", "corrupt"), ("{", "corrupt"), ("[]", "corrupt: no version"), (#"{"version":2}"#, "a newer worker"),
+    (#"{"version":2,"web_ui":"x","worker_id":1,"grabbed":{"id":"1","other":[]}}"#, "a newer worker"),
     (#"{"version":1}"#, "no boot_id"), (#"{"version":1,"boot_id":"old"}"#, "started anew"),
     (#"{"version":1,"boot_id":"boot"}"#, "no web_ui"),
     (#"{"version":1,"boot_id":"boot","web_ui":"x"}"#, "no worker_id"),
@@ -124,12 +125,36 @@ struct JobRecordTests {
     ),
   ]
 
-  @Test("one that cannot be used says why", arguments: unusableTexts)
-  func unusable(text: String, problem: String) {
-    let error = #expect(throws: JobRecord.Unusable.self) {
-      try JobRecord(parsing: Array(text.utf8), bootID: "boot")
-    }
-    #expect(error?.description.contains(problem) == true, "\(error?.description ?? "")")
+  @Test(
+    "one that cannot be used says why; the loss of the job can be reported if it says which job",
+    arguments: unusableTexts)
+  func unusable(text: String, problem: String) throws {
+    let error = try #require(
+      #expect(throws: JobRecord.Unusable.self) { try JobRecord(parsing: Array(text.utf8), bootID: "boot") })
+    #expect(error.description.contains(problem))
+    #expect((error.lost != nil) == text.contains("grabbed"))
+    guard let lost = error.lost else { return }
+    #expect(lost.reason == .lost(error.description) && lost.phase == .reporting && lost.prepared == nil)
+    #expect(lost.webUI == "x" && lost.workerID == 1 && lost.grabbed.id == 1)
+    #expect(try JobRecord(parsing: lost.text, bootID: "boot") == lost)
+  }
+
+  @Test("one of version 1 is understood, with members that only a later worker knows")
+  func recorded() throws {
+    let text = """
+      {"boot_id":"boot","finished":["noted"],"from_later":[1],"grabbed":{"id":7,"settings":{"NAME":"x"}},
+      "holders":[{"fate":"asked","pid":7},{"fate":"early","pid":8}],
+      "live":{"developer":true,"offsets":{"log":12},"viewers":2},
+      "prepared":{"URL":"http://localhost:20013/abc","id":7,"settings":{"NAME":"x"}},
+      "reason":{"limit":"execution","name":"timeout"},
+      "rest":{},"result":"passed","started_at":12.5,"version":1,"web_ui":"https://web.ui","worker_id":3}
+      """
+    let record = try JobRecord(parsing: Array(text.utf8), bootID: "boot")
+    #expect(record.webUI == "https://web.ui" && record.workerID == 3 && record.grabbed.id == 7)
+    #expect(record.prepared?.json["URL"] == "http://localhost:20013/abc" && record.startedAt == 12.5)
+    #expect(record.reason == .timedOut(.execution) && record.finished == ["noted"] && record.result == "passed")
+    #expect(record.holders.map(\.fate) == [.asked, .early] && record.audience.viewers == 2)
+    #expect(record.audience.hasDeveloper && record.liveOffsets == [.autoinst: 12])
   }
 
   @Test("one that is cut off anywhere is corrupt")

@@ -29,6 +29,10 @@ struct JobEndTests {
       stop: .workerDied(times: 3),
       evidence: .init(baseState: .known(component: "tests", message: "a", result: "failed")), result: "incomplete",
       reason: "worker died 3 times while running this job"),
+    Case(
+      stop: .lost("a newer worker has written its record"),
+      evidence: .init(baseState: .known(component: "tests", message: "a", result: "failed")), result: "incomplete",
+      reason: "worker lost this job: a newer worker has written its record"),
     Case(stop: .died, result: "incomplete", reason: "died: terminated prematurely, see log output for details"),
     Case(
       stop: .died,

@@ -19,6 +19,7 @@ final class Bench: Sendable {
     lane = try IOLane(name: "bench")
     var supervisor = Supervisor(cgroupParent: grouping == .with ? ControlGroup.own : nil)
     supervisor.orphanLimit = orphanLimit
+    supervisor.markName = "TREE"
     self.supervisor = supervisor
   }
 
@@ -59,10 +60,22 @@ final class Bench: Sendable {
     return try Conversation(folder)
   }
 
+  /// A supervisor of a protocol that does not exist yet, with a tree of one process.
+  func startNewer(obeys: Bool) async throws {
+    let program = try NewerSupervisor.make(in: path)
+    try Files.makeDirectory(folder)
+    // With its output where a tree's goes, which it holds open: nothing waits for its end.
+    let start = "exec \(program) \(folder)/socket \(obeys ? 1 : 0) >>\(output) 2>&1 </dev/null"
+    _ = try await Program.output(of: command("/bin/sh", ["-c", start]), limit: .seconds(30))
+  }
+
   /// Gives the folder to an ordinary user.
   private func chown() throws {
     guard path.withPlatformString({ Glibc.chown($0, 65534, 65534) }) == 0 else { throw Unexpected("chown") }
   }
+
+  /// Looks for what another process would find.
+  func find() async throws -> Supervisor.Finding { try await Supervisor.find(in: folder, mark: mark) }
 
   func text() throws -> String { String(decoding: try Files.read(output) ?? [], as: UTF8.self) }
 

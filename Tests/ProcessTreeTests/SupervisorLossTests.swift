@@ -14,7 +14,7 @@ struct SupervisorLossTests {
   func state(_ bench: Bench) -> FilePath { bench.folder.appending("state") }
 
   func ended(_ bench: Bench) async throws -> SupervisedEnd {
-    guard case .ended(let end) = try await Supervisor.find(in: bench.folder) else { throw Unexpected("no end") }
+    guard case .ended(let end) = try await bench.find() else { throw Unexpected("no end") }
     return end
   }
 
@@ -73,7 +73,7 @@ struct SupervisorLossTests {
     #expect(end.identity == identity && end.exit == nil && end.isOfThisBoot)
     #expect(await end.clear() == .gone)
     #expect(try await bench.left() == [])
-    guard case .none = try await Supervisor.find(in: bench.folder) else { throw Unexpected("something was left") }
+    guard case .none = try await bench.find() else { throw Unexpected("something was left") }
   }
 
   @Test("the socket was deleted: who has a connection goes on, who comes later ends all of it")
@@ -95,7 +95,7 @@ struct SupervisorLossTests {
     let identity = try await bench.start("sleep 1000").identity
     try Files.remove(state(bench))
     if let content { try Files.replace(state(bench), with: Array(content.utf8)) }
-    guard case .running(let tree) = try await Supervisor.find(in: bench.folder) else { throw Unexpected("not found") }
+    guard case .running(let tree) = try await bench.find() else { throw Unexpected("not found") }
     #expect(tree.identity == identity)
     try await bench.end(tree)
   }
@@ -123,6 +123,8 @@ struct SupervisorLossTests {
       "job-supervisor 1 \(pid) \(start)\nboot 1-2\nleader \(pid) \(start)\nrunning\nno-cgroup x\nmark A=b\n",
       // The number of another one.
       "job-supervisor 1 \(pid) 9\nboot \(Boot.id)\nleader \(pid) 9\nrunning\nno-cgroup x\n",
+      // A mark that is not that of this folder's processes.
+      "job-supervisor 1 4194303 9\nboot \(Boot.id)\nleader 4194303 9\nrunning\nno-cgroup x\nmark A=b c\n",
       // A process that is no supervisor, and a group that is none of one.
       "job-supervisor 1 \(pid) \(start)\nboot \(Boot.id)\nleader \(pid) 9\nrunning\ncgroup \(own)\n",
     ] {
@@ -142,7 +144,7 @@ struct SupervisorLossTests {
   func foreign() async throws {
     let bench = try Bench()
     let supervisor = try await bench.startRaw(user: "65534", "/bin/sleep", "1000")
-    await #expect(throws: ProcessError.self) { try await Supervisor.find(in: bench.folder) }
+    await #expect(throws: ProcessError.self) { try await bench.find() }
     #expect(try await supervisor.ask("stop 0") == "stop gone")
     #expect(try await supervisor.ask("release") == "release done")
   }

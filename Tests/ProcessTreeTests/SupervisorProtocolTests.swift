@@ -38,9 +38,7 @@ struct SupervisorProtocolTests {
   func recorded() async throws {
     let lock = try FileLock(bench.path.appending("lock"))
     let command = bench.command("/bin/sleep", ["1000"])
-    var supervisor = bench.supervisor
-    supervisor.markName = "TREE"
-    let tree = try await supervisor.start(command, output: bench.output, folder: bench.folder, lock: lock)
+    let tree = try await bench.supervisor.start(command, output: bench.output, folder: bench.folder, lock: lock)
     let conversation = try Conversation(bench.folder)
     for line in try Self.fixture("conversation-1.txt") {
       if line.hasPrefix("C: ") {
@@ -57,16 +55,24 @@ struct SupervisorProtocolTests {
   @Test("state files of version 1 are understood and written")
   func stateFile() async throws {
     let recorded = try Self.fixture("state-1.txt")
-    let record = try #require(SupervisorRecord(recorded.joined(separator: "\n"), separator: "\n"))
+    let mark = "NAME=some value"
+    let text = recorded.joined(separator: "\n")
+    let record = try SupervisorRecord(text, separator: "\n", mark: mark)
     #expect(record.identity == .init(pid: 4711, startTime: 123_456, bootID: "673b4632-7b6b-4af8-b855-712b11e05fa5"))
     #expect(record.leader == ProcessID(pid: 4712, startTime: 123_457))
     #expect(record.exit == .signal(9))
     #expect(record.cgroup == "/sys/fs/cgroup/a b/job-4711-123456" && record.ownCgroup == record.cgroup)
-    #expect(record.mark == "NAME=some value")
+    #expect(record.mark == mark)
+    #expect(try SupervisorRecord(text, separator: "\n", mark: "NAME=some").mark == nil)
+    #expect(throws: SupervisorRecord.Problem.newer(2)) {
+      try SupervisorRecord(text.replacing("supervisor 1", with: "supervisor 2"), separator: "\n", mark: mark)
+    }
     for index in 0..<4 {
       var broken = recorded
       broken.remove(at: index)
-      #expect(SupervisorRecord(broken.joined(separator: "\n"), separator: "\n") == nil)
+      #expect(throws: SupervisorRecord.Problem.corrupt) {
+        try SupervisorRecord(broken.joined(separator: "\n"), separator: "\n", mark: mark)
+      }
     }
   }
 
@@ -98,8 +104,11 @@ struct SupervisorProtocolTests {
   @Test("a second supervisor in the same folder is refused, a dead one's socket is not in the way")
   func twice() async throws {
     let tree = try await bench.start("sleep 1000")
+    var other = bench.supervisor
+    other.markName = "OTHER"
     do {
-      _ = try await bench.start("sleep 1000")
+      let command = bench.command("/bin/sleep", ["1000"])
+      _ = try await other.start(command, output: bench.output, folder: bench.folder)
       Issue.record("there is one")
     } catch {
       #expect("\(error)".contains("in use"), "\(error)")
@@ -125,6 +134,17 @@ struct SupervisorProtocolTests {
     try await bench.end(tree)
   }
 
+  @Test("a newer supervisor is ended, whether it does that itself or has to be killed", arguments: [true, false])
+  func newer(obeys: Bool) async throws {
+    let bench = try Bench()
+    try await bench.startNewer(obeys: obeys)
+    guard case .newer(let supervisor) = try await bench.find() else { throw Unexpected("not told") }
+    #expect(supervisor.version == 2)
+    #expect(await supervisor.end(limit: obeys ? .seconds(60) : .milliseconds(100)) == .gone)
+    #expect(try await bench.left() == [])
+    #expect(try bench.text().contains("asked to end") && Files.names(in: bench.folder) == [])
+  }
+
   @Test("whoever is no supervisor is not believed")
   func forged() async throws {
     let script = """
@@ -137,7 +157,7 @@ struct SupervisorProtocolTests {
       "perl", arguments: ["-e", script], environment: ["PATH": "/usr/bin:/bin"], workingDirectory: bench.path)
     let tree = try await other.supervisor.start(command, output: other.output, folder: other.folder)
     try await other.says("up")
-    await #expect(throws: ProcessError.self) { try await Supervisor.find(in: bench.folder) }
+    await #expect(throws: ProcessError.self) { try await bench.find() }
     try await other.end(tree)
   }
 }

@@ -48,7 +48,7 @@ struct SupervisorTests {
     } catch {
       #expect("\(error)".contains("/nowhere/program") && "\(error)".contains("No such file"), "\(error)")
     }
-    guard case .none = try await Supervisor.find(in: bench.folder) else { throw Unexpected("something was left") }
+    guard case .none = try await bench.find() else { throw Unexpected("something was left") }
   }
 
   @Test("what cannot be made is named: output, folder, supervisor")
@@ -79,7 +79,7 @@ struct SupervisorTests {
     }
     #expect(try await answer("-n 50") == "error: only 50 files can be open at a time, 96 are needed\n")
     #expect(try await answer("-Sn 50").hasPrefix("ready "))
-    guard case .running(let tree) = try await Supervisor.find(in: bench.folder) else { throw Unexpected("no tree") }
+    guard case .running(let tree) = try await bench.find() else { throw Unexpected("no tree") }
     #expect(try await tree.exit() == .status(0))
     try await bench.end(tree)
   }
@@ -124,7 +124,7 @@ struct SupervisorTests {
     let identity = try await bench.start("sleep 1000", lock: lock).identity
     lock = nil
     #expect(throws: FileError.self) { try FileLock(path) }
-    guard case .running(let tree) = try await Supervisor.find(in: bench.folder) else { throw Unexpected("not found") }
+    guard case .running(let tree) = try await bench.find() else { throw Unexpected("not found") }
     #expect(tree.identity == identity)
     #expect(try await tree.status().children == 1)
     lock = try await tree.takeLock()
@@ -207,11 +207,11 @@ struct SupervisorTests {
     let bench = try Bench(orphanLimit: .milliseconds(100))
     _ = try await bench.start("setsid sleep 1000 & sleep 1000").identity
     try await bench.change(in: bench.folder) { !Files.exists(bench.folder.appending("socket")) }
-    guard case .ended(let end) = try await Supervisor.find(in: bench.folder) else { throw Unexpected("no end") }
+    guard case .ended(let end) = try await bench.find() else { throw Unexpected("no end") }
     #expect(end.exit == .signal(15) && end.isOfThisBoot)
     #expect(await end.clear() == .gone)
     #expect(try await bench.left() == [])
-    guard case .none = try await Supervisor.find(in: bench.folder) else { throw Unexpected("something was left") }
+    guard case .none = try await bench.find() else { throw Unexpected("something was left") }
   }
 
   @Test(

@@ -55,14 +55,19 @@ serve_from_cache() {
 }
 
 # Workers.
-install_agent() { # where it can be replaced
+install_agent() { # [PATH]: where it can be replaced
   local folder program
   folder=$(dirname "${agent_command[0]}")
   mkdir -p "$folder"
   for program in worker-agent job-supervisor; do
-    cp "$(dirname "$(realpath "$agent")")/$program" "$folder/.$program.new"
+    cp "$(dirname "$(realpath "${1:-$agent}")")/$program" "$folder/.$program.new"
     mv "$folder/.$program.new" "$folder/$program"
   done
+}
+replace_agent() { # [PATH], between jobs
+  stop_workers "$agent_n"
+  install_agent "$@"
+  start_workers "$agent_n"
 }
 is_agent() { [ $((($1 - E2E_INSTANCE) % 2)) = 0 ]; }
 start_workers() { # N...
@@ -224,7 +229,7 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
   agent_job=$(nth 1 "$2") reference_job=$(nth 1 "$3")
   [ "$1" != chain-quit-2 ] || { agent_job=$(nth 2 "$2") reference_job=$(nth 2 "$3"); }
   case "$1" in
-    kill-* | handover-*) wait_for 90 'the job in its midst' in_module "$(midst "$1")" "$agent_job" ;;
+    kill-* | handover-* | *grade-*) wait_for 90 'the job in its midst' in_module "$(midst "$1")" "$agent_job" ;;
     cancel-setup) wait_for 60 'both jobs in set-up' taken "$agent_job" "$reference_job" ;;
     cancel-upload) ;;
     live*) wait_for 60 'both jobs running' running "$agent_job" "$reference_job" ;;
@@ -240,9 +245,12 @@ happen() { # KIND IDS-OF-AGENT IDS-OF-REFERENCE
       wait_for 30 "the end of the worker" worker_is_gone "$agent_n"
       worker_start "$agent_n" "${agent_command[@]}"
       ;;
-    handover-* | chain-handover)
+    handover-* | chain-handover | *grade-*)
       pid=$(service_pid "$(worker_name "$agent_n")")
-      install_agent
+      case "$1" in
+        downgrade-*) install_agent "$other" ;;
+        *) install_agent ;;
+      esac
       kill -USR2 "$pid"
       wait_for 10 'the handover' handed_over "$pid"
       ;;
