@@ -35,7 +35,8 @@ package actor Slot {
   }
 
   private enum Happening: Sendable {
-    case session(Int, WebUISession.Event)
+    /// A session waits until this has been handled.
+    case session(Int, WebUISession.Event, Latch<Void>)
     case command(Command)
     /// An event of the current job.
     case job(SlotState.Event)
@@ -65,6 +66,7 @@ package actor Slot {
   /// The parameters of the registration with each web UI.
   private var registration: WorkerRegistration
   private let logger: Logger
+  /// The mailbox. What comes from outside has its place in it: one event of each web UI, whose session waits meanwhile.
   private let inbox: AsyncStream<Happening>
   private let outbox: AsyncStream<Happening>.Continuation
   private var state: SlotState
@@ -117,10 +119,11 @@ package actor Slot {
       group.addTask { await self.waitForPool() }
       for await happening in inbox {
         if case .searched(let past?) = happening { await goOn(with: past, in: &group) }
+        let isKilled = if case .command(.kill) = happening { true } else { false }
+        // There is no later, and nobody waits for one thing after the other.
+        async let _ = isKilled ? noteAskedEnd(limit: Slot.farewell) : ()
         for event in await events(for: happening) { await handle(event, in: &group) }
         switch happening {
-        // There is no later.
-        case .command(.kill): await noteAskedEnd(limit: Slot.farewell)
         // A job that is not found now is left to the next process.
         case .command where isSearching:
           group.addTask { [outbox, context] in
@@ -129,6 +132,7 @@ package actor Slot {
           }
         case .command(.stop): group.addTask { await self.noteAskedEnd() }
         case .looked: await register(in: &group)
+        case .session(_, _, let isHandled): isHandled.open(with: ())
         default: break
         }
         context.report(condition)
@@ -181,9 +185,13 @@ package actor Slot {
     for (index, session) in sessions.enumerated() {
       // It has no connection yet: nothing is waited for.
       if isNew { await session.renew(registration) }
-      group.addTask { await session.run() }
       group.addTask { [outbox] in
-        for await event in session.events { outbox.yield(.session(index, event)) }
+        await session.run { event in
+          let isHandled = Latch<Void>()
+          outbox.yield(.session(index, event, isHandled))
+          // Cancelled when the slot has ended.
+          try? await isHandled.wait()
+        }
       }
     }
     group.addTask { await self.watchAvailability() }
@@ -242,23 +250,23 @@ package actor Slot {
   /// What a happening means to ``SlotState``.
   private func events(for happening: Happening) async -> [SlotState.Event] {
     switch happening {
-    case .session(let webUI, .connected):
+    case .session(let webUI, .connected, _):
       tried.insert(webUI)
       return []
-    case .session(let webUI, .message(let message)):
+    case .session(let webUI, .message(let message), _):
       return switch message {
       case .grabJob(let job): [.grab(job, webUI: webUI)]
       case .grabJobs(let sequence): [.grabSequence(sequence, webUI: webUI)]
       case .command(let command, let job): [.command(command, job: job, webUI: webUI)]
       case .incompatible, .info, .answer: []
       }
-    case .session(let webUI, .disabled):
+    case .session(let webUI, .disabled, _):
       tried.insert(webUI)
       return [.disabled(webUI: webUI)]
-    case .session(let webUI, .lost):
+    case .session(let webUI, .lost, _):
       tried.insert(webUI)
       return []
-    case .session(_, .malformed): return []
+    case .session(_, .malformed, _): return []
     case .poolTaken(let holder):
       (poolHolder, isSearching) = (holder, false)
       return events(of: heldCommands)

@@ -55,9 +55,8 @@ package actor WebUISession {
   /// The longest wait that a web UI can ask for.
   private static let maximumWait = Duration.seconds(3600)
 
-  /// To be taken by one task.
-  package nonisolated let events: AsyncStream<Event>
-  private let out: AsyncStream<Event>.Continuation
+  /// Takes an event, and returns when the next one may come.
+  package typealias Listener = @Sendable (Event) async -> Void
   private let webSockets: WebSocketClient
   private var registration: WorkerRegistration
   /// As of the last registration.
@@ -117,23 +116,24 @@ package actor WebUISession {
     self.registration = registration
     self.timing = timing
     self.logger = logger
-    (events, out) = AsyncStream.makeStream()
   }
 
   /// Lives until its task is cancelled or the web UI refuses this worker for good.
-  package func run() async {
+  ///
+  /// Nothing piles up here: while `listener` does not return, messages stay in the connection's inbox, and a web UI that
+  /// fills that is hung up on; the registration that follows tells it what this worker is at.
+  package func run(_ listener: Listener) async {
     defer {
       isOver = true
       attemptEnded()
-      out.finish()
     }
     while !Task.isCancelled, !isQuitting {
       var wait = timing.connectInterval
       do {
         try await register()
-        try await converse()
+        try await converse(listener)
         if ending == .incompatible {
-          return disable("it needs another version of the worker: upgrade the older one")
+          return await disable("it needs another version of the worker: upgrade the older one", listener)
         }
       } catch let error as WebUIError {
         // It may be elsewhere by now.
@@ -143,7 +143,7 @@ package actor WebUISession {
         case .retry:
           wait = self.wait(asked: error.retryAfter)
           logger.warning("Failed to register at \(client.address): \(error.advice) - trying again in \(wait)")
-        case .disabled(let reason): return disable(reason)
+        case .disabled(let reason): return await disable(reason, listener)
         }
       } catch let refusal as WebSocketUpgradeRefused {
         let now = client.now()
@@ -162,14 +162,14 @@ package actor WebUISession {
         return
       }
       attemptEnded()
-      out.yield(.lost)
+      await listener(.lost)
       do { try await timing.clock.sleep(for: wait) } catch { return }
     }
   }
 
-  private func disable(_ reason: String) {
+  private func disable(_ reason: String, _ listener: Listener) async {
     logger.error("Failed to register at \(client.address), and not trying again: \(reason)")
-    out.yield(.disabled(reason: reason))
+    await listener(.disabled(reason: reason))
   }
 
   /// How long to wait for the next attempt when the web UI asks for a wait, which may be none or one of years.
@@ -339,7 +339,7 @@ package actor WebUISession {
 
   // MARK: The conversation
 
-  private func converse() async throws {
+  private func converse(_ listener: Listener) async throws {
     guard let workerID else { return }
     let connection = try await connect(workerID: workerID)
     self.connection = connection
@@ -349,10 +349,10 @@ package actor WebUISession {
     logger.info(
       "Registered and connected via websockets with openQA host \(client.address) and worker ID \(workerID)")
     attemptEnded()
-    out.yield(.connected(workerID: workerID))
+    await listener(.connected(workerID: workerID))
     await withTaskGroup(of: Void.self) { group in
       if ending == nil { group.addTask { await self.tellStatus(over: connection) } } else { await connection.close() }
-      for await text in connection.messages { await take(text) }
+      for await text in connection.messages { await take(text, listener) }
       group.cancelAll()
     }
     await connection.close()
@@ -405,23 +405,23 @@ package actor WebUISession {
     return !Task.isCancelled
   }
 
-  private func take(_ text: String) async {
+  private func take(_ text: String, _ listener: Listener) async {
     do {
       let message = try WebUIMessage(parsing: text)
       switch message {
       case .info:
         statusAnswer.open(with: ())
-        out.yield(.message(message))
+        await listener(.message(message))
       case .answer: break
       case .incompatible:
         ending = .incompatible
         await connection?.close()
-      default: out.yield(.message(message))
+      default: await listener(.message(message))
       }
     } catch {
       logger.warning("Ignoring a message from \(client.address): \(error): \(text.prefix(300))")
       if !error.jobs.isEmpty { await reject(jobs: error.jobs, reason: error.rejection) }
-      out.yield(.malformed(error.description))
+      await listener(.malformed(error.description))
     }
   }
 }

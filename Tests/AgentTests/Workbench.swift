@@ -243,7 +243,7 @@ final class LogRecorder: Sendable {
         return state.lines.count { $0.contains(text) }
       }
       if known >= count { return }
-      _ = try await next.wait()
+      try await wait(for: next, "\(count) lines with '\(text)', there are \(known)")
     }
   }
 
@@ -256,6 +256,19 @@ final class LogRecorder: Sendable {
       return state.lines.first { $0.contains(text) }
     }
     if let known { latch.open(with: known) }
-    return try await latch.wait()
+    return try await wait(for: latch, "a line with '\(text)'")
   }
+
+  /// What a test waits for that comes to its time limit is told.
+  @discardableResult
+  private func wait(for latch: Latch<String>, _ what: String) async throws -> String {
+    do { return try await latch.wait() } catch {
+      throw NotLogged(description: "the log never had \(what); its end: \(lines.suffix(5).joined())")
+    }
+  }
+}
+
+/// The test came to its time limit first.
+struct NotLogged: Error, CustomStringConvertible {
+  let description: String
 }

@@ -97,7 +97,9 @@ final class ProxiedConnection: Sendable {
     }
     for order in orders {
       switch order {
-      case .freeze(let isFrozen): flow.isFrozen = isFrozen
+      case .freeze(let isFrozen):
+        flow.isFrozen = isFrozen
+        if isFrozen { client.closeWindow() }
       case .cut: throw Ended()
       case .reset:
         client.reset()

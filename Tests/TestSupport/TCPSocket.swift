@@ -87,6 +87,12 @@ package final class TCPSocket: Sendable {
     }
   }
 
+  /// Takes as little as possible from the peer from now on that nobody reads.
+  package func closeWindow() {
+    var size: Int32 = 1
+    setsockopt(rawValue, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+  }
+
   /// Closes it with RST: what was not delivered yet is lost, and the peer reads an error.
   package func reset() {
     var option = linger(l_onoff: 1, l_linger: 0)

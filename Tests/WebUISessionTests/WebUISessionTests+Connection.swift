@@ -34,8 +34,9 @@ extension WebUISessionTests {
 
   @Test("an answer to a status is passed on: something has happened")
   func answerIsPassedOn() async throws {
-    try await run(.init(answer: { _ in ["type": "info"] })) { session, _, _ in
-      #expect(await session.events.contains(.message(.info)))
+    let events = Events()
+    try await run(.init(answer: { _ in ["type": "info"] }), listener: events.listen) { _, _, _ in
+      #expect(await events.contains(.message(.info)))
     }
   }
 
@@ -168,13 +169,42 @@ extension WebUISessionTests {
     }
   }
 
+  // MARK: More than the slot takes
+
+  @Test("events come one by one; a web UI that says more than is taken is hung up on, and asked anew")
+  func flood() async throws {
+    let isTaking = Latch<Void>()
+    let calls = Guarded((now: 0, most: 0, messages: 0))
+    let listener: WebUISession.Listener = { event in
+      calls.withLock { calls in
+        calls.now += 1
+        calls.most = max(calls.most, calls.now)
+        if case .message = event { calls.messages += 1 }
+      }
+      if case .message = event { try? await isTaking.wait() }
+      calls.withLock { $0.now -= 1 }
+    }
+    try await run(.init(answer: { _ in nil }), period: .seconds(3600), listener: listener) { _, standIn, lines in
+      try await standIn.statuses.reach(1)
+      // The rest may find the connection closed.
+      try? await standIn.send(["type": "cancel", "jobid": 5], times: 5000)
+      try await standIn.ended.reach(1)
+      #expect(calls.withLock { $0.messages == 1 })
+      isTaking.open(with: ())
+      try await standIn.upgrades.reach(2)
+      let line = try await lines.line(with: "finished by remote side with code")
+      #expect(line.contains("1008"), "\(line)")
+      #expect(calls.withLock { $0.most == 1 && (2..<5000).contains($0.messages) })
+    }
+  }
+
   // MARK: Ends
 
   @Test("a web UI that wants another version of the worker is left alone")
   func incompatible() async throws {
-    try await run(.init(answer: { _ in ["type": "incompatible"] })) { session, standIn, lines in
-      var events: [WebUISession.Event] = []
-      for await event in session.events { events.append(event) }
+    let told = Events()
+    try await run(.init(answer: { _ in ["type": "incompatible"] }), listener: told.listen) { _, standIn, lines in
+      let events = await told.untilDisabled()
       #expect(events.count == 2 && events.first == .connected(workerID: 7))
       guard case .disabled(let reason)? = events.last else {
         Issue.record("\(events)")

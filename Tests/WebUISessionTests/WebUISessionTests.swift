@@ -28,6 +28,8 @@ final class StandIn: Sendable {
   let said = Guarded<[JSON]>([])
   let statuses = EventCounter()
   let messages = EventCounter()
+  /// Connections that are over.
+  let ended = EventCounter()
   private let behaviour: Behaviour
   private let sockets = Guarded<[HTTPServer.WebSocket]>([])
 
@@ -48,6 +50,7 @@ final class StandIn: Sendable {
     if let answer = await behaviour.upgrade(upgrades.count, request) { return answer }
     return .webSocket { socket in
       self.sockets.withLock { $0.append(socket) }
+      defer { self.ended.increment() }
       for try await text in socket.messages {
         guard let message = try? JSON(parsing: text) else { continue }
         self.said.withLock { $0.append(message) }
@@ -57,6 +60,11 @@ final class StandIn: Sendable {
         if let answer = await self.behaviour.answer(message) { try await socket.send(answer.text) }
       }
     }
+  }
+
+  /// Sends a message over each connection, so many times.
+  func send(_ message: JSON, times: Int) async throws {
+    for socket in sockets.withLock({ $0 }) { for _ in 0..<times { try await socket.send(message.text) } }
   }
 
   func closeSockets(code: UInt16, reason: String) async throws {
@@ -71,6 +79,7 @@ struct WebUISessionTests {
     _ behaviour: StandIn.Behaviour = .init(), answerLimit: Duration = .seconds(30),
     period: Duration = .milliseconds(10), at otherURL: String? = nil, caFile: String? = nil,
     now: @escaping @Sendable () -> Int64 = { 1_000_000_000 },
+    listener: @escaping WebUISession.Listener = { _ in },
     _ body: @Sendable (WebUISession, StandIn, LogLines) async throws -> Void
   ) async throws {
     let standIn = StandIn(behaviour)
@@ -90,7 +99,7 @@ struct WebUISessionTests {
     let session = WebUISession(
       client, webSockets: try WebSocketClient(), registration: registration, timing: timing, logger: logger)
     let result: Result<Void, any Error> = await withTaskGroup(of: Void.self) { group in
-      group.addTask { await session.run() }
+      group.addTask { await session.run(listener) }
       defer { group.cancelAll() }
       do { return .success(try await body(session, standIn, lines)) } catch { return .failure(error) }
     }
@@ -184,11 +193,30 @@ struct WebUISessionTests {
 
   @Test("a web UI that refuses for good ends the session")
   func refused() async throws {
-    try await run(.init(registration: { _ in .json(["error": "no"], status: 400) })) { session, _, _ in
-      var events: [WebUISession.Event] = []
-      for await event in session.events { events.append(event) }
-      #expect(events == [.disabled(reason: "400 response: no")])
+    let events = Events()
+    try await run(.init(registration: { _ in .json(["error": "no"], status: 400) }), listener: events.listen) {
+      _, _, _ in
+      #expect(await events.untilDisabled() == [.disabled(reason: "400 response: no")])
     }
+  }
+}
+
+/// What a session has told.
+final class Events: Sendable {
+  private let (all, out) = AsyncStream.makeStream(of: WebUISession.Event.self)
+
+  @Sendable func listen(_ event: WebUISession.Event) { out.yield(event) }
+
+  func contains(_ event: WebUISession.Event) async -> Bool { await all.contains(event) }
+
+  /// All up to the one after which there are no more.
+  func untilDisabled() async -> [WebUISession.Event] {
+    var events: [WebUISession.Event] = []
+    for await event in all {
+      events.append(event)
+      if case .disabled = event { break }
+    }
+    return events
   }
 }
 
