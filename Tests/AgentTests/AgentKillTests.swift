@@ -45,6 +45,8 @@ struct AgentKillTests {
     "jobs go on, wherever it was",
     arguments: isSanitized ? [.accepted, .image, .log] : Moment.allCases, [SIGKILL, SIGUSR2])
   func interrupt(at moment: Moment, by signal: Int32) async throws {
+    let seed = UInt64.random(in: 0 ... .max)
+    var random = SeededGenerator(seed)
     let bench = try await Workbench()
     let log = bench.folder.path.appending("agent.log")
     var agent = try AgentProcess(bench, log: log)
@@ -57,16 +59,18 @@ struct AgentKillTests {
         if case .arrived(job, let file) = event { arrivals.append(file) }
       }
       // The fault's own moment within the moment.
-      try await Task.sleep(for: .milliseconds(Int.random(in: 0...60)))
+      try await Task.sleep(for: .milliseconds(Int.random(in: 0...60, using: &random)))
       agent.send(signal)
       if signal == SIGKILL {
         #expect(try await agent.exit() == SIGKILL)
         // Long enough, sometimes, for the backend to end alone.
-        if round.isMultiple(of: 4) { try await Task.sleep(for: .milliseconds(Int.random(in: 0...1500))) }
+        if round.isMultiple(of: 4) {
+          try await Task.sleep(for: .milliseconds(Int.random(in: 0...1500, using: &random)))
+        }
         agent = try AgentProcess(bench, log: log)
       }
       let end = try await bench.end(of: job)
-      let story = "\(moment) \(signal) \(round):\n\(try text(log))"
+      let story = "seed \(seed), \(moment) \(signal) \(round):\n\(try text(log))"
       #expect(end.result == "passed" && end.reason == nil, "\(story)")
       #expect(end.modules.count == 8 && end.modules.allSatisfy { $0.result == "passed" }, "\(story)")
       #expect(end.namedImages.count == 16 && end.namedFiles.count == 8)

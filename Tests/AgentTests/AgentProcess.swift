@@ -2,6 +2,7 @@ import Foundation
 import ProcessTree
 import Support
 import SystemPackage
+import TestSupport
 import Testing
 
 /// The program itself, as a process that can be killed.
@@ -52,7 +53,7 @@ final class AgentProcess: Sendable {
 
   /// Returns when it has ended: with its exit status, or the signal.
   @discardableResult
-  func exit() async throws -> Int32 { try await end.wait() }
+  func exit() async throws -> Int32 { try await end.reached() }
 
   func send(_ signal: Int32) { kill(pid, signal) }
 }

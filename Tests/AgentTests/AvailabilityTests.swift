@@ -64,7 +64,7 @@ struct AvailabilityTests {
     try write("1.00", to: folder)
     let bench = try await bench(loadIn: folder)
     try await bench.run { _ in
-      await bench.connected()
+      try await bench.connected()
       try write("100.00", to: folder)
       let job = try await bench.schedule(BadInputTests.module)
       let rejection = await message(bench) { $0["type"] == "rejected" }
@@ -113,12 +113,15 @@ struct AvailabilityTests {
   func qemu() async throws {
     let bench = try await Workbench(recheck: Self.soon)
     try Files.makeDirectory(bench.pool)
-    let script = "cp /bin/sleep '\(bench.pool)/.qemu-test'; exec '\(bench.pool)/.qemu-test' 1000"
+    let script = """
+      cd '\(bench.pool)'; cp /bin/bash .qemu-test; mkfifo ../pipe
+      exec '\(bench.pool)/.qemu-test' -c 'touch ../up; read -r _ <>../pipe'
+      """
     let qemu = try AgentProcess(
       Command("bash", arguments: ["-c", script], environment: bench.environment, workingDirectory: "/"),
       log: bench.folder.path.appending("qemu.log"))
-    let program = FilePath("/proc/\(qemu.pid)/exe")
-    while Files.linkTarget(program)?.lastComponent != ".qemu-test" { await Task.yield() }
+    let folder = bench.pool.removingLastComponent()
+    try await waitForFiles(in: folder) { Files.exists(folder.appending("up")) }
     try Files.move(bench.pool.appending(".qemu-test"), to: bench.pool.appending("qemu-test"))
     let pidFile = bench.pool.appending("qemu.pid")
     try Files.replace(pidFile, with: Array("\(qemu.pid)\n".utf8))
@@ -214,7 +217,7 @@ struct AvailabilityTests {
     let bench = try await Workbench(change: { $0.lock = limit })
     let file = folder.path.appending(".job-starts/start.1")
     try await bench.run { _ in
-      await bench.connected()
+      try await bench.connected()
       try Files.makeDirectory(file.removingLastComponent())
       let lock = try FileLock(file)
       let job = try await bench.schedule(BadInputTests.module)
@@ -231,7 +234,9 @@ struct AvailabilityTests {
     let log = first.folder.path.appending("agent.log")
     let killed = try AgentProcess(first, log: log)
     let job = try await first.schedule(JobTests.waiting)
-    for await event in first.web.events { if case .changed(let known) = event, known.state == .running { break } }
+    try await first.web.event { event in
+      if case .changed(let known) = event, known.state == .running { true } else { false }
+    }
     let limit = Settings.Lock(name: "start", limit: 1, directory: first.folder.path.appending("openqa/cache"))
     let second = try await Workbench(recheck: Self.soon, change: { $0.lock = limit })
     try await second.run { _ in
@@ -242,7 +247,7 @@ struct AvailabilityTests {
       let other = try await second.schedule(JobTests.waiting)
       try await second.log.line(with: "command server is up")
       let agent = try AgentProcess(first, log: log)
-      for await event in first.web.events { if case .connected = event { break } }
+      try await first.web.connected()
       await first.web.send(.cancel, for: job)
       #expect(try await first.end(of: job).result == "user_cancelled")
       agent.send(SIGTERM)

@@ -56,11 +56,15 @@ struct BadHostTests {
     let mount = try Mount(on: bench.pool, size: 8 << 20)
     let filling = bench.pool.appending(".filling")
     try await bench.run { _ in
-      await bench.connected()
+      try await bench.connected()
       try Files.append([UInt8](repeating: 0, count: 6 << 20), to: filling)
       let reason = "Only 0 GiB are free in \(bench.pool), and POOL_MIN_FREE_GB asks for 0"
-      for await event in bench.web.events {
-        if case .message(let message, _) = event, message["reason"]?.string?.hasPrefix(reason) == true { break }
+      try await bench.web.event { event in
+        if case .message(let message, _) = event, message["reason"]?.string?.hasPrefix(reason) == true {
+          true
+        } else {
+          false
+        }
       }
       let job = try await bench.schedule(BadInputTests.module)
       #expect(await bench.web.job(job)?.state == .scheduled)

@@ -312,8 +312,8 @@ struct BadInputTests {
     let file = bench.share.appending("pid")
     try await bench.run { _ in
       let id = try await bench.schedule(Self.module)
-      for await event in bench.web.events {
-        if case .message(let message, _) = event, message["type"] == "accepted" { break }
+      try await bench.web.event { event in
+        if case .message(let message, _) = event, message["type"] == "accepted" { true } else { false }
       }
       _ = try await bench.log.line(with: "setup: running SYNC_ASSETS_HOOK")
       for await event in bench.web.events {

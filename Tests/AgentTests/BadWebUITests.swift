@@ -111,7 +111,7 @@ struct BadWebUITests {
   func messages() async throws {
     let bench = try await Workbench()
     try await bench.run { _ in
-      await bench.connected()
+      try await bench.connected()
       for (message, words) in Self.badMessages {
         await bench.web.send(message, to: 1)
         try await bench.log.line(with: words)
@@ -132,7 +132,7 @@ struct BadWebUITests {
   func tooLarge() async throws {
     let bench = try await Workbench()
     try await bench.run { _ in
-      await bench.connected()
+      try await bench.connected()
       await bench.web.send(.string(String(repeating: "x", count: 11 << 20)), to: 1)
       let line = try await bench.log.line(with: "Websocket connection to")
       #expect(line.contains("1009") && line.contains("larger than 10485760 bytes"), "\(line)")

@@ -81,6 +81,6 @@ final class Browser: Sendable {
   func close() async throws {
     await connection.close()
     kill(pid, SIGTERM)
-    try await end.wait()
+    try await end.reached()
   }
 }

@@ -43,11 +43,13 @@ struct HangingStopTests {
       case .secondStop:
         commands.yield(.stop)
         commands.yield(.kill)
-        for await case .message(let message, _) in bench.web.events where message["type"] == "quit" { break }
+        try await bench.web.event { event in
+          if case .message(let message, _) = event, message["type"] == "quit" { true } else { false }
+        }
         return
       }
       try await bench.log.line(with: "Isotovideo exit status")
-      await bench.job(job) { $0.state == .uploading || $0.state == .done }
+      try await bench.job(job) { $0.state == .uploading || $0.state == .done }
       let time = try await start.wait().duration(to: .now)
       #expect(time < Self.limit, "\(wish): \(time)")
       // The disk is back, and the job's end takes its course.

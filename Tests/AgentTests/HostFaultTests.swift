@@ -29,9 +29,11 @@ struct HostFaultTests {
       let isMeant = { (message: JSON) in
         message["type"] == "worker_status" && message["status"] == "broken" && message["reason"]?.string == text
       }
-      for await event in bench.web.events { if case .message(let message, _) = event, isMeant(message) { break } }
+      try await bench.web.event { event in
+        if case .message(let message, _) = event, isMeant(message) { true } else { false }
+      }
       // One of them may just have been offered: it is rejected, and waits again.
-      for job in jobs.dropFirst() { await bench.job(job) { $0.state == .scheduled } }
+      for job in jobs.dropFirst() { try await bench.job(job) { $0.state == .scheduled } }
       #expect(!bench.log.lines.contains { $0.contains("Accepting job \(jobs[1]) ") })
       try mend()
       for job in jobs.dropFirst() {
@@ -142,8 +144,12 @@ struct HostFaultTests {
       let failed = try await web.end(of: await web.schedule(host.job))
       let reason = "Unable to clean pool directory: \(place)/sub: Permission denied (let the user of this process "
       #expect(failed?.reason?.hasPrefix("setup failure: \(reason)") == true, "\(failed?.reason ?? "")")
-      for await event in web.events {
-        if case .message(let message, _) = event, message["reason"]?.string?.hasPrefix(reason) == true { break }
+      try await web.event { event in
+        if case .message(let message, _) = event, message["reason"]?.string?.hasPrefix(reason) == true {
+          true
+        } else {
+          false
+        }
       }
     }
     await web.stop()

@@ -54,7 +54,7 @@ struct IdleShutdownTests {
     let shutdown = try shutdown(script)
     try await run(shutdown) {
       shutdown.note(SlotCondition())
-      while try content(of: "called") == nil { await Task.yield() }
+      try await waitForFiles(in: folder.path) { try content(of: "called") != nil }
       #expect(try content(of: "called") == "\(Self.line); s3cret \n")
     }
     #expect(log.lines.count == 1, "nothing but that it is done")
@@ -67,7 +67,7 @@ struct IdleShutdownTests {
       shutdown.note(SlotCondition())
       let line = try await log.line(with: Self.line)
       #expect(line.contains("\(Self.line): exit status 1: no route for [masked]"))
-      while try content(of: "calls")?.count ?? 0 < 6 { await Task.yield() }
+      try await waitForFiles(in: folder.path) { try content(of: "calls")?.count ?? 0 >= 6 }
     }
   }
 
@@ -92,7 +92,7 @@ struct IdleShutdownTests {
         SlotCondition(phase: .ended),
       ] {
         shutdown.note(SlotCondition())
-        while try content(of: "pid") == nil { await Task.yield() }
+        try await waitForFiles(in: folder.path) { try content(of: "pid") != nil }
         let pid = try #require(Int32(try content(of: "pid")?.trimmed ?? ""))
         shutdown.note(SlotCondition())
         #expect(kill(pid, 0) == 0, "still idle")
@@ -122,13 +122,13 @@ struct IdleShutdownTests {
     let calls = bench.folder.path.appending("bin/calls")
     @Sendable func count() throws -> Int { try Files.read(calls)?.count ?? 0 }
     try await bench.run { _ in
-      while try count() == 0 { await Task.yield() }
+      try await waitForFiles(in: calls.removingLastComponent()) { try count() > 0 }
       let script = "before=$(wc -c < '\(calls)'); sleep 0.3; [ $before = $(wc -c < '\(calls)') ] || exit 9"
       let isotovideo = try BadInputTests.isotovideo(before: script)
       let job = try await bench.end(of: try await bench.schedule(BadInputTests.module, ["ISOTOVIDEO": isotovideo]))
       #expect(job.result == "passed", "\(job.reason ?? "")")
       let atEnd = try count()
-      while try count() == atEnd { await Task.yield() }
+      try await waitForFiles(in: calls.removingLastComponent()) { try count() != atEnd }
       #expect(try bench.arrived(job.id, "worker-log.txt")?.contains("s3cret") == false)
     }
     #expect(!bench.log.lines.contains { $0.contains("s3cret") })

@@ -25,8 +25,8 @@ struct InterruptedJobTests {
       log = bench.folder.path.appending("agent.log")
       agent = try AgentProcess(bench, log: log)
       job = try await bench.schedule(scenario, settings)
-      for await event in bench.web.events {
-        if case .changed(let job) = event, job.state == .running { break }
+      try await bench.web.event { event in
+        if case .changed(let job) = event, job.state == .running { true } else { false }
       }
     }
 
@@ -142,7 +142,6 @@ struct InterruptedJobTests {
       try await scene.killAll()
       try await scene.startNewerSupervisor()
     }
-    let events = scene.bench.web.events
     try scene.restart()
     let end = try await scene.bench.end(of: scene.job)
     let story = try scene.story
@@ -150,8 +149,8 @@ struct InterruptedJobTests {
     #expect(end.reason?.hasPrefix("worker lost this job: ") == true, "\(story)")
     #expect(end.reason?.hasSuffix(newer.why) == true, "\(end.reason ?? "")")
     #expect(end.files.contains("autoinst-log.txt"), "\(end.files)")
-    for await event in events {
-      if case .changed(let job) = event, job.id == end.copy, job.state == .running { break }
+    try await scene.bench.web.event { event in
+      if case .changed(let job) = event, job.id == end.copy, job.state == .running { true } else { false }
     }
     await scene.bench.web.send(.cancel, for: scene.job + 1)
     #expect(try await scene.bench.end(of: scene.job + 1).result == "user_cancelled")
@@ -183,9 +182,8 @@ struct InterruptedJobTests {
     var scene = try await Scene()
     for _ in 1..<3 {
       try await scene.kill()
-      let events = scene.bench.web.events
       try scene.restart()
-      for await event in events { if case .connected = event { break } }
+      try await scene.bench.web.connected()
     }
     try await scene.kill()
     try scene.restart()
@@ -228,7 +226,7 @@ struct InterruptedJobTests {
     }
     try scene.restart()
     if deaths.reason == nil {
-      for await event in scene.bench.web.events { if case .connected = event { break } }
+      try await scene.bench.web.connected()
       await scene.bench.web.send(.cancel, for: scene.job)
     }
     let end = try await scene.bench.end(of: scene.job)
@@ -261,9 +259,8 @@ struct InterruptedJobTests {
     let scene = try await Scene()
     let pid = scene.agent.pid
     for _ in 1...4 {
-      let events = scene.bench.web.events
       scene.agent.send(SIGUSR2)
-      for await event in events { if case .connected = event { break } }
+      try await scene.bench.web.connected()
     }
     #expect(scene.agent.pid == pid)
     await scene.bench.web.send(.cancel, for: scene.job)
@@ -323,10 +320,12 @@ struct InterruptedJobTests {
     // What it waits for is the end of the first.
     let waiting =
       "Waiting for another worker-agent to leave \(scene.bench.pool): it is running with PID \(scene.agent.pid)"
-    while !String(decoding: try Files.read(log) ?? [], as: UTF8.self).contains(waiting) { await Task.yield() }
+    try await waitForFiles(in: scene.bench.folder.path) {
+      String(decoding: try Files.read(log) ?? [], as: UTF8.self).contains(waiting)
+    }
     try await scene.kill()
     scene.agent = second
-    for await event in scene.bench.web.events { if case .connected = event { break } }
+    try await scene.bench.web.connected()
     await scene.bench.web.send(.cancel, for: scene.job)
     #expect(try await scene.bench.end(of: scene.job).result == "user_cancelled")
     try await scene.finish()
@@ -349,7 +348,7 @@ struct InterruptedJobTests {
     var scene = try await Scene()
     try await scene.kill()
     try scene.restart()
-    for await event in scene.bench.web.events { if case .connected = event { break } }
+    try await scene.bench.web.connected()
     await scene.bench.web.send(command, for: scene.job)
     let end = try await scene.bench.end(of: scene.job)
     #expect(end.result == (command == .cancel ? "user_cancelled" : "obsoleted") && end.files.contains("vars.json"))

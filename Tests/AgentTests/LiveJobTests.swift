@@ -110,6 +110,7 @@ struct LiveJobTests {
       if case .changed(let job) = event, job.id == id, job.state == .running { break }
     }
     var viewers = 0
+    var random = SeededGenerator(1)
     var memory: [Int] = []
     for step in 0..<100 {
       if step == 40 || step == 70 {
@@ -120,7 +121,7 @@ struct LiveJobTests {
         try await Self.file(bench.pool.appending("live_log"), isThere: viewers > 0, watcher)
       }
       // Some go who have never come.
-      let comes = viewers < 3 && Bool.random()
+      let comes = viewers < 3 && Bool.random(using: &random)
       viewers = max(0, viewers + (comes ? 1 : -1))
       await bench.web.send(comes ? .startLiveLog : .stopLiveLog, for: id)
       try await Self.recorded(viewers, bench, watcher)

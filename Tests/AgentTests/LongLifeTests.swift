@@ -64,9 +64,9 @@ struct LongLifeTests {
   func reloads() async throws {
     let scene = try await Scene()
     let count = Self.count ?? 20
-    for _ in 0..<(count / 10) { await scene.reload() }
+    for _ in 0..<(count / 10) { try await scene.reload() }
     let before = try scene.holdings()
-    for _ in (count / 10)..<count { await scene.reload() }
+    for _ in (count / 10)..<count { try await scene.reload() }
     let after = try scene.holdings()
     note("SIGHUPs: after \(count / 10): \(before), after \(count): \(after)")
     #expect(after.isNoMore(than: before))
@@ -117,7 +117,7 @@ private final class Scene: Sendable {
     agent = try AgentProcess(
       bench, program: ProcessInfo.processInfo.environment["LONG_LIFE_AGENT"],
       environment: ["GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"], log: log)
-    await bench.connected()
+    try await bench.connected()
     // Each thread of Swift's pool keeps the memory of 1024 tasks that others have woken, some 80 KB. Now all have.
     for _ in 0..<3000 { await bench.web.send(["type": "info", "seen": 1], to: 1) }
   }
@@ -137,7 +137,7 @@ private final class Scene: Sendable {
     case .jobs: try await runJob(round)
     case .reconnections:
       proxy.breakConnections(resetting: round.isMultiple(of: 2))
-      await bench.connected()
+      try await bench.connected()
     case .statuses: _ = await bench.web.status()
     case .viewers: if let job = job.value { try await view(job) }
     case .refusals:
@@ -176,7 +176,7 @@ private final class Scene: Sendable {
   /// Starts a job that runs until it is told to end.
   private func beginJob() async throws -> Int64 {
     let id = try await bench.schedule(Self.untilEnd)
-    await bench.job(id) { $0.state == .running }
+    try await bench.job(id) { $0.state == .running }
     return id
   }
 
@@ -199,9 +199,9 @@ private final class Scene: Sendable {
   }
 
   /// Lets the program begin anew.
-  func reload() async {
+  func reload() async throws {
     agent.send(SIGHUP)
-    await bench.connected()
+    try await bench.connected()
   }
 
   /// The bytes that the program has allocated. It says so whenever it has given memory back, which it does after whatever

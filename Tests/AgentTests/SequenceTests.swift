@@ -101,7 +101,7 @@ struct SequenceTests {
       let ids = try await bench.schedule(sequence: [(first, nil), (Self.waiting, 0), (Self.passing, 1)])
       if index == 1 { _ = try await bench.end(of: ids[0]) }
       try await bench.log.line(with: "Accepting job \(ids[index])")
-      await bench.job(ids[index]) { $0.state == .running }
+      try await bench.job(ids[index]) { $0.state == .running }
       commands.yield(.stop)
       let job = try await bench.end(of: ids[index])
       #expect(job.result == "incomplete" && job.reason == "quit: worker has been stopped or restarted")

@@ -29,7 +29,7 @@ struct SeveralSlotsTests {
     try await bench.run(moreSlots: 3) { _ in
       var ids: [Int64] = []
       for _ in 0..<4 { ids.append(try await bench.schedule(JobTests.waiting)) }
-      for id in ids { await bench.job(id) { $0.state == .running } }
+      for id in ids { try await bench.job(id) { $0.state == .running } }
       for id in ids { await bench.web.send(.cancel, for: id) }
       for id in ids { #expect(try await bench.end(of: id).result == "user_cancelled") }
     }
@@ -41,11 +41,11 @@ struct SeveralSlotsTests {
     let bench = try await Workbench(change: { $0.orphanLimit = .seconds(1) })
     try await bench.run(stopsHost: false, moreSlots: 1) { commands in
       let id = try await bench.schedule(Self.stubborn)
-      await bench.job(id) { $0.state == .running }
+      try await bench.job(id) { $0.state == .running }
       var before: [Duration] = []
       for _ in 0..<5 { before.append(try await time(bench)) }
       await bench.web.send(.cancel, for: id)
-      await bench.job(id) { $0.state == .uploading }
+      try await bench.job(id) { $0.state == .uploading }
       var after: [Duration] = []
       for _ in 0..<5 { after.append(try await time(bench)) }
       #expect(await bench.web.job(id)?.state == .uploading, "it is still being ended")

@@ -105,7 +105,7 @@ struct SeveralWebUIsTests {
     let other = try #require(bench.other)
     let front = try await proxy.wait()
     try await bench.run { _ in
-      for await event in other.events { if case .connected = event { break } }
+      try await other.connected()
       let id = try await bench.schedule(JobTests.waiting)
       try await bench.log.line(with: "command server is up")
       try happen(front)
@@ -125,7 +125,7 @@ struct SeveralWebUIsTests {
     let bench = try await Workbench(beside: { $0.url })
     let other = try #require(bench.other)
     try await bench.run { _ in
-      for await event in other.events { if case .connected = event { break } }
+      try await other.connected()
       let id = try await bench.schedule(JobTests.waiting)
       try await bench.log.line(with: "command server is up")
       await other.send(Self.grab(77), to: 1)

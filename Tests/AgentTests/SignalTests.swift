@@ -81,7 +81,7 @@ struct SignalTests {
     let slow = #"{"term":"exit","modules":[{"name":"a","steps":[{"wait":500}]}]}"#
     let ids = try await scene.bench.schedule(
       sequence: [(isStopped ? SequenceTests.waiting : slow, nil), (SequenceTests.passing, 0)])
-    await scene.bench.job(ids[0]) { $0.state == .running }
+    try await scene.bench.job(ids[0]) { $0.state == .running }
     scene.agent.send(SIGHUP)
     if isStopped { scene.agent.send(SIGTERM) }
     let results = [try await scene.bench.end(of: ids[0]).result, try await scene.bench.end(of: ids[1]).result]
@@ -96,9 +96,9 @@ struct SignalTests {
     let scene = try await Scene()
     // It takes its time to end.
     let job = try await scene.bench.schedule(#"{"termDelay":5000,"modules":[{"name":"a","steps":[{"hang":true}]}]}"#)
-    await scene.bench.job(job) { $0.modules.first?.result == "running" }
+    try await scene.bench.job(job) { $0.modules.first?.result == "running" }
     scene.agent.send(SIGTERM)
-    await scene.bench.job(job) { $0.state == .uploading }
+    try await scene.bench.job(job) { $0.state == .uploading }
     let start = ContinuousClock.now
     scene.agent.send(SIGINT)
     #expect(try await scene.agent.exit() == 0)

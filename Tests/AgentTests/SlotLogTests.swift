@@ -165,7 +165,7 @@ struct SlotLogTests {
       lines.withLock { $0.append(line) }
     }
     output.write(LogRecord(.info, "first"))
-    try await began.wait()
+    try await began.reached()
     for number in 1000..<2000 { output.write(LogRecord(.info, "\(number)")) }
     // 12 bytes each: 83 wait, the others are gone.
     for _ in 0..<85 { gate.signal() }

@@ -1,6 +1,7 @@
 import Agent
 import OpenQAProtocol
 import Support
+import TestSupport
 import Testing
 
 @Suite("What a slot decides")
@@ -371,7 +372,10 @@ struct SlotStateTests {
   /// and a stop always leads to the end.
   @Test("random events")
   func random() {
-    for _ in 0..<3000 {
+    for seed: UInt64 in 0..<3000 {
+      var random = SeededGenerator(seed)
+      var history: [String] = []
+      var story: Comment { "seed \(seed): \(history.joined(separator: ", "))" }
       var state = Looking(SlotState(webUIs: ["a", "b"]))
       var running: Int64?
       var isDropped = false
@@ -382,11 +386,11 @@ struct SlotStateTests {
       var given: Set<Int64> = []
       func take(_ actions: [Action]) {
         for action in actions {
-          #expect(!hasEnded)
+          #expect(!hasEnded, story)
           switch action {
           case .start(let job, _, _), .skip(let job, _, _, _):
-            #expect(running == nil)
-            #expect(open.remove(job.id) != nil)
+            #expect(running == nil, story)
+            #expect(open.remove(job.id) != nil, story)
             running = job.id
           case .reject(let jobs, _, _): open.subtract(jobs)
           // The web UI hears that the slot goes offline.
@@ -397,47 +401,51 @@ struct SlotStateTests {
           }
         }
         // A job that is over may still be cleaned up after.
-        if let running, !isDropped, !hasEnded { #expect(state.status.job?.id == running) }
-        if running == nil { #expect(state.status.job == nil) }
+        if let running, !isDropped, !hasEnded { #expect(state.status.job?.id == running, story) }
+        if running == nil { #expect(state.status.job == nil, story) }
+      }
+      func hear(_ event: Event) {
+        history.append("\(event)")
+        take(state.handle(event))
       }
       func endJob() {
         (running, isDropped) = (nil, false)
-        take(state.handle(.jobEnded(isSuccess: Bool.random())))
+        hear(.jobEnded(isSuccess: Bool.random(using: &random)))
       }
-      for _ in 0..<Int.random(in: 1...25) {
-        let webUI = Int.random(in: 0...1)
-        switch Int.random(in: 0...9) {
+      for _ in 0..<Int.random(in: 1...25, using: &random) {
+        let webUI = Int.random(in: 0...1, using: &random)
+        switch Int.random(in: 0...9, using: &random) {
         case 0...1:
           given = [next]
           open.formUnion(given)
-          take(state.handle(.grab(Self.job(next), webUI: webUI)))
+          hear(.grab(Self.job(next), webUI: webUI))
           next += 1
         case 2...3:
           given = Set(next...(next + 3))
           open.formUnion(given)
           let tree = "[\(next),[\(next + 1),\(next + 2)],\(next + 3)]"
-          take(state.handle(.grabSequence(Self.sequence(tree), webUI: webUI)))
+          hear(.grabSequence(Self.sequence(tree), webUI: webUI))
           next += 4
-        case 4: take(state.handle(.command(.cancel, job: Int64.random(in: 1...next), webUI: webUI)))
-        case 5 where running != nil && Bool.random(): take(state.handle(.jobEnding))
+        case 4: hear(.command(.cancel, job: Int64.random(in: 1...next, using: &random), webUI: webUI))
+        case 5 where running != nil && Bool.random(using: &random): hear(.jobEnding)
         case 5 where running != nil:
           isDropped = true
-          take(state.handle(.jobDropped(webUI: webUI)))
+          hear(.jobDropped(webUI: webUI))
         case 6 where running != nil: endJob()
-        case 7: take(state.handle(.looked(Bool.random() ? Obstacle("no", isFatal: Bool.random()) : nil)))
-        case 8 where Int.random(in: 0...5) == 0:
+        case 7: hear(.looked(Bool.random(using: &random) ? Obstacle("no", isFatal: Bool.random(using: &random)) : nil))
+        case 8 where Int.random(in: 0...5, using: &random) == 0:
           isAskedToEnd = true
-          take(state.handle(.finish))
-        case 9 where Int.random(in: 0...5) == 0:
+          hear(.finish)
+        case 9 where Int.random(in: 0...5, using: &random) == 0:
           isAskedToEnd = true
-          take(state.handle(.stop))
+          hear(.stop)
         default: break
         }
       }
       while running != nil { endJob() }
-      #expect(state.phase == (hasEnded ? .ended : .idle))
-      #expect(hasEnded == isAskedToEnd)
-      if !hasEnded { #expect(open.isEmpty, "\(open) were forgotten") }
+      #expect(state.phase == (hasEnded ? .ended : .idle), story)
+      #expect(hasEnded == isAskedToEnd, story)
+      if !hasEnded { #expect(open.isEmpty, story) }
     }
   }
 }

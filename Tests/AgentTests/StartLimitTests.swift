@@ -65,7 +65,7 @@ struct StartLimitTests {
       Command(
         "perl", arguments: ["-e", script, file.string], environment: ["PATH": "/usr/bin:/bin"], workingDirectory: "/"),
       log: output)
-    while try Files.read(output)?.isEmpty != false { await Task.yield() }
+    try await waitForFiles(in: folder.path) { try Files.read(output)?.isEmpty == false }
     #expect(try Files.read(output) == Array("locked\n".utf8))
     await #expect(throws: StartLimit.Refusal.noPlace("start")) { try await limit.check() }
     await #expect(throws: StartLimit.Refusal.noPlace("start")) { try await limit.take() }

@@ -72,7 +72,7 @@ struct StopLatencyTests {
   private static func time(_ state: WebUIState) async throws -> Duration {
     let proxy = Latch<FaultProxy>()
     let bench = try await Workbench(through: { try BadWebUITests.front($0, proxy) })
-    let front = try await proxy.wait()
+    let front = try await proxy.reached()
     let images = front.on("POST", "/artefact", state.fault)
     let measured = Latch<Duration>()
     let folder = try TemporaryFolder()
@@ -84,7 +84,7 @@ struct StopLatencyTests {
       let listener = try await WebSocketClient(proxies: .none).connect(
         WebSocketRequest("ws://127.0.0.1:\(20002 + 10 * bench.instance + 1)/\(token)/ws"))
       try await images.applied.reach(4)
-      try await ready.opened.wait()
+      try await ready.opened.reached()
       for await case .changed(let job) in bench.web.events where job.id == id {
         if job.modules.contains(where: { $0.name == "b" && $0.result == "passed" }) { break }
       }
@@ -102,6 +102,6 @@ struct StopLatencyTests {
     }
     ready.dismiss()
     front.stop()
-    return try await measured.wait()
+    return try await measured.reached()
   }
 }

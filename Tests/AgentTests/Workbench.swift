@@ -178,23 +178,52 @@ final class Workbench: Sendable {
   }
 
   /// Returns when the web UI can send to the worker, which is a little after the worker knows of it.
-  func connected() async {
-    for await event in web.events { if case .connected = event { return } }
+  func connected(in file: String = #fileID, line: Int = #line) async throws {
+    try await web.connected(in: file, line: line)
   }
 
   /// Returns when a job is such that `holds` holds, as the web UI knows it.
-  func job(_ id: Int64, until holds: (LocalJob) -> Bool) async {
+  func job(
+    _ id: Int64, in file: String = #fileID, line: Int = #line, until holds: (LocalJob) -> Bool
+  ) async throws {
     if let job = await web.job(id), holds(job) { return }
-    for await event in web.events { if case .changed(let job) = event, job.id == id, holds(job) { return } }
+    try await web.event(in: file, line: line) { event in
+      if case .changed(let job) = event, job.id == id { holds(job) } else { false }
+    }
   }
 
-  /// The end of a job, or nil.
-  func end(of job: Int64) async throws -> LocalJob { try #require(try await web.end(of: job)) }
+  /// The end of a job.
+  func end(of job: Int64, in file: String = #fileID, line: Int = #line) async throws -> LocalJob {
+    let end = try await waiting(for: "the end of job \(job)", in: file, line: line) { () async throws -> LocalJob? in
+      let end = try await web.end(of: job)
+      try Task.checkCancellation()
+      return end
+    }
+    return try #require(end)
+  }
 
   /// A file that arrived at the web UI.
   func arrived(_ job: Int64, _ file: String) throws -> String? {
     let path = web.folder.appending(String(job)).appending(file)
     return try Files.read(path).map { String(decoding: $0, as: UTF8.self) }
+  }
+}
+
+extension LocalServer {
+  /// Returns when something happens for which `holds` holds.
+  nonisolated(nonsending) func event(
+    in file: String = #fileID, line: Int = #line, where holds: (Event) -> Bool
+  ) async throws {
+    try await waiting(for: "an event of the web UI", in: file, line: line) {
+      for await event in events where holds(event) { return }
+      // The stream ends for whoever is cancelled.
+      throw CancellationError()
+    }
+  }
+
+  /// Returns when a worker has connected.
+  nonisolated(nonsending) func connected(in file: String = #fileID, line: Int = #line) async throws {
+    try await event(in: file, line: line) { if case .connected = $0 { true } else { false } }
   }
 }
 
@@ -235,7 +264,7 @@ final class LogRecorder: Sendable {
   }
 
   /// Returns when so many lines have `text` in them.
-  func lines(with text: String, count: Int) async throws {
+  func lines(with text: String, count: Int, in file: String = #fileID, line: Int = #line) async throws {
     while true {
       let next = Latch<String>()
       let known = state.withLock { state in
@@ -243,32 +272,23 @@ final class LogRecorder: Sendable {
         return state.lines.count { $0.contains(text) }
       }
       if known >= count { return }
-      try await wait(for: next, "\(count) lines with '\(text)', there are \(known)")
+      try await waiting(for: "\(count) lines with '\(text)', there are \(known); \(end)", in: file, line: line) {
+        _ = try await next.wait()
+      }
     }
   }
 
   /// The first line that has `text` in it, as soon as there is one.
   @discardableResult
-  func line(with text: String) async throws -> String {
+  func line(with text: String, in file: String = #fileID, line: Int = #line) async throws -> String {
     let latch = Latch<String>()
     let known = state.withLock { state in
       state.waiters.append((text, latch))
       return state.lines.first { $0.contains(text) }
     }
     if let known { latch.open(with: known) }
-    return try await wait(for: latch, "a line with '\(text)'")
+    return try await waiting(for: "a line with '\(text)'; \(end)", in: file, line: line) { try await latch.wait() }
   }
 
-  /// What a test waits for that comes to its time limit is told.
-  @discardableResult
-  private func wait(for latch: Latch<String>, _ what: String) async throws -> String {
-    do { return try await latch.wait() } catch {
-      throw NotLogged(description: "the log never had \(what); its end: \(lines.suffix(5).joined())")
-    }
-  }
-}
-
-/// The test came to its time limit first.
-struct NotLogged: Error, CustomStringConvertible {
-  let description: String
+  private var end: String { "the last ones: \(lines.suffix(5).joined())" }
 }

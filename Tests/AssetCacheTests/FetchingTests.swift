@@ -74,7 +74,7 @@ struct FetchingTests {
   func notice() async throws {
     try await Self.run(polls: 2) { bench in
       let isUnderWay = Latch<Void>()
-      bench.clock.onNotice.withLock { $0 = { try await isUnderWay.wait() } }
+      bench.clock.onNotice.withLock { $0 = { try await isUnderWay.reached() } }
       bench.fake.answerOnce("GET /status/1") { .json(["status": "downloading"]) }
       bench.fake.answerOnce("GET /status/1") {
         isUnderWay.open(with: ())
@@ -217,7 +217,7 @@ struct FetchingTests {
         group.addTask {
           await #expect(throws: CancellationError.self) { _ = try await bench.service.fetch(Self.asset) }
         }
-        _ = try? await isAsked.wait()
+        _ = try? await isAsked.reached()
         group.cancelAll()
       }
     }
@@ -333,7 +333,7 @@ final class RecordedLines: Sendable {
       state.waiters.append((text, latch))
       return state.lines.contains { $0.contains(text) }
     }
-    if !isThere { try await latch.wait() }
+    if !isThere { try await latch.reached() }
   }
 
   private func add(_ line: String) {

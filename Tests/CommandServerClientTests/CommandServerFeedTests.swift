@@ -2,6 +2,7 @@ import CommandServerClient
 import HTTPServer
 import Logging
 import Support
+import TestSupport
 import Testing
 import Transport
 
@@ -49,7 +50,7 @@ struct CommandServerFeedTests {
           if count == 6 { isEnough.open(with: ()) }
         }
       }
-      _ = try? await isEnough.wait()
+      _ = try? await isEnough.reached()
       group.cancelAll()
     }
     let expected = Array(repeating: [CommandServerFeed.Event.connected, .module("a")], count: 3).flatMap(\.self)

@@ -72,7 +72,7 @@ struct PoolCleaningTests {
       begun.open(with: ())
       goesOn.wait()
     }
-    try await begun.wait()
+    try await begun.reached()
     await #expect(throws: IOLane.TimedOut.self) { try await pool.clean(limit: .milliseconds(1)) }
     #expect(pool.isBeingCleaned)
     goesOn.signal()

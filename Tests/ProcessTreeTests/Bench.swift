@@ -80,12 +80,8 @@ final class Bench: Sendable {
   func text() throws -> String { String(decoding: try Files.read(output) ?? [], as: UTF8.self) }
 
   /// Waits until the tree has printed `text`.
-  func says(_ text: String) async throws { try await change(in: path) { try self.text().contains(text) } }
-
-  /// Waits until the files in `folder` are such that `holds` holds.
-  func change(in folder: FilePath, until holds: () throws -> Bool) async throws {
-    let watch = try FileWatch(folder)
-    while try !holds() { try await watch.change() }
+  func says(_ text: String, in file: String = #fileID, line: Int = #line) async throws {
+    try await waitForFiles(in: path, file, line: line) { try self.text().contains(text) }
   }
 
   /// Waits until no process holds the lock of a file.
@@ -136,16 +132,19 @@ final class Conversation: Sendable {
   private let received = Guarded<[UInt8]>([])
 
   init(_ folder: FilePath) throws {
-    var descriptor: Int32
-    // It may not have come to those that were here before.
-    repeat {
-      descriptor = folder.withPlatformString { clinux_connect($0, "socket") }
-      if descriptor == -EAGAIN { sched_yield() }
-    } while descriptor == -EAGAIN
+    let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     socket = FileDescriptor(rawValue: descriptor)
-    guard socket.rawValue >= 0 else { throw Unexpected("no connection: \(Errno(rawValue: -socket.rawValue))") }
-    _ = fcntl(socket.rawValue, F_SETFL, 0)
     lane = try IOLane(name: "conversation")
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: folder.appending("socket").string.utf8) }
+    // It waits for its turn, where the supervisor has not come to those that were here before.
+    let status = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+      }
+    }
+    guard status == 0 else { throw Unexpected("no connection: \(Errno(rawValue: errno))") }
   }
 
   deinit { try? socket.close() }
@@ -181,29 +180,6 @@ final class Conversation: Sendable {
       if line.hasPrefix(name) { return line }
     }
     return nil
-  }
-}
-
-/// Changes of files in a folder, as inotify tells them.
-final class FileWatch: Sendable {
-  private let descriptor: FileDescriptor
-  private let lane: IOLane
-
-  init(_ folder: FilePath) throws {
-    descriptor = FileDescriptor(rawValue: inotify_init1(Int32(IN_CLOEXEC)))
-    lane = try IOLane(name: "watch")
-    let mask = UInt32(IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE)
-    _ = folder.withPlatformString { inotify_add_watch(descriptor.rawValue, $0, mask) }
-  }
-
-  deinit { try? descriptor.close() }
-
-  func change() async throws {
-    let descriptor = descriptor
-    _ = try await lane.run {
-      var bytes = [UInt8](repeating: 0, count: 65536)
-      return try bytes.withUnsafeMutableBytes { try descriptor.read(into: $0) }
-    }
   }
 }
 

@@ -47,7 +47,7 @@ struct ProgramTests {
     let child = try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { _ = try? await Program.run(command(script), appendingTo: output) }
       let file = folder.path.appending("child")
-      while !Files.exists(file) { await Task.yield() }
+      try await waitForFiles(in: folder.path) { Files.exists(file) }
       group.cancelAll()
       try await group.waitForAll()
       return String(decoding: try Files.read(file) ?? [], as: UTF8.self).trimmed

@@ -29,7 +29,9 @@ struct SupervisorLossTests {
     await #expect(throws: SupervisorLost.self) { try await tree.status() }
     // The leader dies with it.
     let leader = tree.record.leader
-    while ProcessID(of: leader.pid) == leader { sched_yield() }
+    let lane = try IOLane(name: "end")
+    _ = try await lane.run { ProcessID.waitForEnd(of: leader.pid, limit: .seconds(30)) }
+    #expect(ProcessID(of: leader.pid) != leader)
     #expect(try await bench.left() != [])
     #expect(await tree.stop(grace: .seconds(1)) == .gone)
     #expect(try await bench.left() == [])

@@ -206,7 +206,7 @@ struct SupervisorTests {
   func orphan() async throws {
     let bench = try Bench(orphanLimit: .milliseconds(100))
     _ = try await bench.start("setsid sleep 1000 & sleep 1000").identity
-    try await bench.change(in: bench.folder) { !Files.exists(bench.folder.appending("socket")) }
+    try await waitForFiles(in: bench.folder) { !Files.exists(bench.folder.appending("socket")) }
     guard case .ended(let end) = try await bench.find() else { throw Unexpected("no end") }
     #expect(end.exit == .signal(15) && end.isOfThisBoot)
     #expect(await end.clear() == .gone)
@@ -239,7 +239,7 @@ struct SupervisorTests {
       #expect(exit == .signal(15) || exit == .signal(9), "\(exit)")
       await tree.release()
     }
-    try await bench.change(in: bench.folder) { try Files.names(in: bench.folder) == ["filling"] }
+    try await waitForFiles(in: bench.folder) { try Files.names(in: bench.folder) == ["filling"] }
     #expect(try await bench.left() == [])
     withExtendedLifetime(mount) {}
   }

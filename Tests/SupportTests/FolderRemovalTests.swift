@@ -266,7 +266,7 @@ struct FolderRemovalTests {
     }
     let result = Result(catching: body)
     isOver.withLock { $0 = true }
-    try await hasEnded.wait()
+    try await hasEnded.reached()
     try result.get()
   }
 

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 @Suite("IOLane", .timeLimit(.minutes(1)))
@@ -64,7 +65,7 @@ struct IOLaneTests {
         gate.wait()
       }
     }
-    try await begun.wait()
+    try await begun.reached()
     for milliseconds in [30, 20, 10] {
       await #expect(throws: IOLane.TimedOut.self) { try await lane.run(limit: .milliseconds(milliseconds)) {} }
     }

@@ -30,7 +30,13 @@ package final class EventCounter: Sendable {
 
   /// Waits until it has happened `goal` times.
   /// - Throws: `CancellationError` if the task is cancelled before.
-  package func reach(_ goal: Int) async throws {
+  package func reach(_ goal: Int, in file: String = #fileID, line: Int = #line) async throws {
+    try await waiting(for: "something to happen \(goal) times, it has \(count) times", in: file, line: line) {
+      try await reached(goal)
+    }
+  }
+
+  private func reached(_ goal: Int) async throws {
     let id = state.withLock { state in
       state.nextID += 1
       return state.nextID

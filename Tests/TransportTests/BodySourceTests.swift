@@ -170,7 +170,7 @@ struct BodySourceTests {
     task.cancel()
     await #expect(throws: CancellationError.self) { try await task.value }
     gate.change { $0 = true }
-    try await released.wait()
+    try await released.reached()
     server.stop()
   }
 

@@ -14,7 +14,7 @@ struct HTTPCancellationTests {
     let url = "http://127.0.0.1:\(server.port)/"
     let started = Latch<Void>()
     let task = Task {
-      try? await started.wait()
+      try? await started.reached()
       await #expect(throws: CancellationError.self) { try await client.send(HTTPRequest(.get, url)) }
     }
     task.cancel()
@@ -32,7 +32,7 @@ struct HTTPCancellationTests {
       answered.open(with: ())
       return answer.status
     }
-    try await answered.wait()
+    try await answered.reached()
     task.cancel()
     #expect(try await task.value == 200)
   }

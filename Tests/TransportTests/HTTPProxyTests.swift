@@ -30,7 +30,7 @@ struct HTTPProxyTests {
     let answer = try await client.send(HTTPRequest(.get, "https://far.example/x"))
     #expect(HTTPClientTests.text(answer).hasPrefix("GET /x HTTP/1.1\n"))
     #expect(answer.header("X-From") == nil)
-    #expect(try await asked.wait() == "CONNECT far.example:443 HTTP/1.1")
+    #expect(try await asked.reached() == "CONNECT far.example:443 HTTP/1.1")
     await client.shutdown()
   }
 

@@ -31,6 +31,6 @@ struct SignOfLifeTests {
   private func sign(_ submit: (@escaping @Sendable () -> Void) -> Void) async throws {
     let latch = Latch<Void>()
     submit { latch.open(with: ()) }
-    try await latch.wait()
+    try await latch.reached()
   }
 }

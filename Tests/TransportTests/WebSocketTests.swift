@@ -145,7 +145,7 @@ struct WebSocketTests {
       var messages = connection.messages.makeAsyncIterator()
       #expect(await messages.next()?.utf8.count == 1000)
       #expect(await messages.next() == nil)
-      #expect(try await told.wait() == 1009)
+      #expect(try await told.reached() == 1009)
       let end = await connection.closure()
       #expect(end.code == 1009)
       #expect(end.error?.code == .responseTooLarge)
@@ -160,7 +160,7 @@ struct WebSocketTests {
       told.open(with: try server.receiveFrame().closeCode ?? 0)
       try server.sendClose(1007)
     }
-    #expect(try await told.wait() == 1007)
+    #expect(try await told.reached() == 1007)
     let end = await connection.closure()
     #expect(end.code == 1007)
     #expect(end.error?.code == .protocolViolation)
@@ -280,7 +280,7 @@ struct WebSocketTests {
     let sending = Task { try await connection.send("goodbye") }
     try await sending.value
     await connection.close(code: 4000, reason: "done")
-    #expect(try await told.wait() == ["goodbye", "4000 done"])
+    #expect(try await told.reached() == ["goodbye", "4000 done"])
     #expect(await connection.closure() == WebSocketClose(code: 4000, reason: "done"))
     await connection.close()
   }
@@ -293,7 +293,7 @@ struct WebSocketTests {
       try server.send(.close, Array(frame.payload.prefix(2)))
     }
     await connection.close(code: 1000, reason: String(repeating: "ü", count: 100))
-    #expect(try await told.wait() == 124)
+    #expect(try await told.reached() == 124)
   }
 
   @Test func aPeerThatDoesNotAnswerTheCloseIsLeft() async throws {

@@ -48,7 +48,7 @@ struct WebSocketUpgradeTests {
       WebSocketRequest(
         "http://localhost:\(server.port)/api/v1/ws/3?a=%20b",
         headers: [HTTPHeader("X-API-Key", "1234"), HTTPHeader("X-Long", String(repeating: "x", count: 5000))]))
-    let request = try await seen.wait()
+    let request = try await seen.reached()
     #expect(request.line == "GET /api/v1/ws/3?a=%20b HTTP/1.1")
     #expect(request.header("host") == "localhost:\(server.port)")
     #expect(request.header("upgrade")?.lowercased() == "websocket")
@@ -326,7 +326,7 @@ struct WebSocketUpgradeTests {
     try await connection.send("hello")
     #expect(await messages.next() == "hello")
     await connection.close()
-    let request = try await asked.wait()
+    let request = try await asked.reached()
     #expect(request.line == "CONNECT worker.example:443 HTTP/1.1")
     #expect(request.header("proxy-authorization")?.lowercased().hasPrefix("basic dxnlcjpzzwnyzxq=") == true)
   }

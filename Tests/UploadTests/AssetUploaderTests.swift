@@ -266,7 +266,7 @@ struct AssetUploaderTests {
       try bench.write("assets_public/x", Self.content(3_000_000))
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await bench.upload(chunkSize: 1_000_000) }
-        if isWaiting { try await reached.wait() } else { try await rule.applied.reach(1) }
+        if isWaiting { try await reached.reached() } else { try await rule.applied.reach(1) }
         group.cancelAll()
         await #expect(throws: CancellationError.self) { try await group.waitForAll() }
       }
@@ -294,7 +294,7 @@ struct AssetUploaderTests {
       try bench.write("assets_public/x", Self.content(250_000))
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await bench.upload(chunkSize: 100_000) }
-        try await told.wait()
+        try await told.reached()
         group.cancelAll()
         await #expect(throws: CancellationError.self) { try await group.waitForAll() }
       }

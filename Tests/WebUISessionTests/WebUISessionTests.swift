@@ -125,7 +125,7 @@ struct WebUISessionTests {
     let gate = Latch<Void>()
     try await run(
       .init(registration: { count in
-        if count == 2 { try? await gate.wait() }
+        if count == 2 { try? await gate.reached() }
         return nil
       })
     ) { session, standIn, lines in
@@ -164,7 +164,7 @@ struct WebUISessionTests {
   func silence(isAtRegistration: Bool) async throws {
     let never = Latch<Void>()
     let hold: @Sendable (Int) async -> ServerResponse? = { count in
-      if count == 1 { try? await never.wait() }
+      if count == 1 { try? await never.reached() }
       return nil
     }
     let behaviour =
@@ -245,6 +245,6 @@ struct LogLines: LogHandler {
     let latch = Latch<String>()
     waiters.withLock { $0.append((text, latch)) }
     if let known = lines.withLock({ $0.first { $0.contains(text) } }) { latch.open(with: known) }
-    return try await latch.wait()
+    return try await latch.reached()
   }
 }

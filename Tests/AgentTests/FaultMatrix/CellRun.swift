@@ -44,7 +44,7 @@ struct CellRun: Sendable {
         settings.webUIs[0].retry.inactivity = .milliseconds(700)
       }
     }
-    front = try await proxy.wait()
+    front = try await proxy.reached()
   }
 
   /// - Throws: ``Wrong``, and what the test's own parts throw.
@@ -142,7 +142,7 @@ struct CellRun: Sendable {
   }
 
   /// Returns when the backend has come to its last module.
-  func backendWaits() async throws { try await ready.opened.wait() }
+  func backendWaits() async throws { try await ready.opened.reached() }
 
   /// Lets the set-up, or the backend, go on.
   func openGate() throws { try Files.replace(folder.path.appending("gate"), with: []) }

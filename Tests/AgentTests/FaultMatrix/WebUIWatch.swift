@@ -25,7 +25,7 @@ final class WebUIWatch: Sendable {
   }
 
   /// Returns when the job has come into a state.
-  func reach(_ state: LocalJob.State) async throws { try await latch(state).wait() }
+  func reach(_ state: LocalJob.State) async throws { try await latch(state).reached() }
 
   private func latch(_ state: LocalJob.State) -> Latch<Void> {
     states.withLock { states in
