@@ -34,10 +34,10 @@ struct JobBoard: Sendable {
   }
 
   /// Takes a registration (protocol §3.1); the same host and instance is the same worker again.
-  /// - Returns: the worker's id, and the jobs that it did not name and that are over therefore.
+  /// - Returns: the worker's id, and the jobs that it did not name: they are over therefore, or wait again.
   mutating func register(
     host: String, instance: String, classes: String, naming named: [Int64]
-  ) -> (worker: Int64, abandoned: [Int64]) {
+  ) -> (worker: Int64, left: [Int64]) {
     let known = workers.values.first { $0.host == host && $0.instance == instance }
     let id = known?.id ?? lastWorker + 1
     lastWorker = max(lastWorker, id)
@@ -45,15 +45,14 @@ struct JobBoard: Sendable {
     let left = jobs.values.filter { $0.worker == id && $0.state != .done && !named.contains($0.id) }.map(\.id)
     // What was only given to it goes to the next one.
     for job in left { unassign(job, from: id) }
-    let abandoned = left.filter { jobs[$0]?.worker == id }
-    for job in abandoned {
+    for job in left where jobs[job]?.worker == id {
       jobs[job]?.finish(
         result: "incomplete",
         reason: "abandoned: associated worker \(host):\(instance) re-connected but abandoned the job")
     }
     let current = known?.job.flatMap { left.contains($0) ? nil : $0 }
     workers[id] = Worker(id: id, host: host, instance: instance, classes: classes, job: current)
-    return (id, abandoned)
+    return (id, left)
   }
 
   /// Forgets a worker, and so that it has its jobs.
@@ -99,17 +98,22 @@ struct JobBoard: Sendable {
   }
 
   /// Takes a job back that its worker does not want.
-  mutating func unassign(_ job: Int64, from worker: Int64) {
-    guard jobs[job]?.worker == worker, jobs[job]?.state == .assigned else { return }
+  /// - Returns: whether it was only given to it so far, and waits again.
+  @discardableResult
+  mutating func unassign(_ job: Int64, from worker: Int64) -> Bool {
+    guard jobs[job]?.worker == worker, jobs[job]?.state == .assigned else { return false }
     jobs[job]?.worker = nil
     jobs[job]?.state = .scheduled
     if workers[worker]?.job == job { workers[worker]?.job = nil }
+    return true
   }
 
   /// Notes that a worker is offline, and takes the job back that it has not begun.
-  mutating func leave(_ worker: Int64) {
+  /// - Returns: that job.
+  mutating func leave(_ worker: Int64) -> Int64? {
     set(status: nil, of: worker)
-    if let job = workers[worker]?.job { unassign(job, from: worker) }
+    guard let job = workers[worker]?.job, unassign(job, from: worker) else { return nil }
+    return job
   }
 
   /// Ends a job without its worker and frees that.

@@ -55,10 +55,10 @@ extension LocalServer {
     let registration = try RegistrationCheck(parameters)
     let version = parameters.first { $0.name == "isotovideo_interface_version" }?.value
     if interfaceVersions.last != version { interfaceVersions.append(version) }
-    let (worker, abandoned) = board.register(
+    let (worker, left) = board.register(
       host: registration.host, instance: String(registration.instance), classes: registration.classes,
       naming: registration.jobs)
-    for job in abandoned { changed(job) }
+    for job in left { changed(job) }
     return .json(["id": .integer(worker), "service_port_delta": 0])
   }
 

@@ -224,9 +224,9 @@ package actor LocalServer {
       }
     case "rejected":
       for job in message["job_ids"]?.array ?? [] {
-        if let id = JobInfo.id(of: job) { board.unassign(id, from: worker) }
+        if let id = JobInfo.id(of: job), board.unassign(id, from: worker) { changed(id) }
       }
-    case "quit": board.leave(worker)
+    case "quit": if let job = board.leave(worker) { changed(job) }
     default: break
     }
   }

@@ -336,4 +336,29 @@ struct RequestRefusalTests {
       await socket.close()
     }
   }
+
+  @Test(
+    "a job that a worker gives back waits again, and whoever looks on hears of it", arguments: ["rejected", "quit", ""])
+  func givenBack(by way: String) async throws {
+    try await LocalServerTests().run { bench in
+      _ = try await bench.post("workers?\(LocalServerTests.worker)")
+      let socket = try await WebSocketClient().connect(WebSocketRequest("\(bench.web.url)/api/v1/ws/1"))
+      try await socket.send(#"{"type":"worker_status","status":"free"}"#)
+      _ = await bench.web.schedule(["TEST": "t", "WORKER_CLASS": "a"])
+      for await message in socket.messages where message.contains("grab_job") { break }
+      if way.isEmpty {
+        // Another registration does not name it.
+        _ = try await bench.post("workers?\(LocalServerTests.worker)")
+      } else {
+        try await socket.send(#"{"type":"\#(way)","job_ids":[1]}"#)
+      }
+      var states: [LocalJob.State] = []
+      for await case .changed(let job) in bench.web.events {
+        states.append(job.state)
+        if states.contains(.assigned), job.state == .scheduled { break }
+      }
+      #expect(states.suffix(2) == [.assigned, .scheduled])
+      await socket.close()
+    }
+  }
 }
