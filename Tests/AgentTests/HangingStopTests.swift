@@ -66,6 +66,27 @@ struct HangingStopTests {
     front.stop()
   }
 
+  @Test("without a job, the host ends at once", .enabled(if: Mount.isFUSEAllowed, "no file system can be mounted here"))
+  func withoutJob() async throws {
+    let proxy = Latch<FaultProxy>()
+    let bench = try await Workbench(
+      through: { try BadWebUITests.front($0, proxy) }, recheck: .milliseconds(50))
+    let front = try await proxy.wait()
+    let mount = Guarded<Mount?>(nil)
+    let start = Latch<ContinuousClock.Instant>()
+    let wasAsked = try await bench.run { _ in
+      try await bench.log.line(with: "Registered and connected")
+      mount.withLock { $0 = try? Mount(hangingOn: bench.pool) }
+      try #require(mount.withLock { $0 != nil })
+      front.freeze()
+      start.open(with: .now)
+    }
+    let time = try await start.wait().duration(to: .now)
+    #expect(wasAsked && time < Self.limit, "\(time)")
+    mount.withLock { $0 = nil }
+    front.stop()
+  }
+
   /// Returns when so many more have come.
   private static func statuses(_ count: Int, of bench: Workbench) async throws {
     var left = count
