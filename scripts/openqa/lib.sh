@@ -69,13 +69,15 @@ api() { # METHOD PATH [PARAMETER=VALUE...]: a REST call as administrator
 }
 
 # Services: each in a session of its own, recorded as "pid start-time" so that a recycled pid is never signalled.
-start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+state_and_start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f1,20; } # PID
+start_time() { state_and_start_time "$1" | cut -d' ' -f2; } # PID
 service_pid() { # NAME -> its pid, or nothing if it doesn't run
-  local pid started
+  local pid started now
   [ -s "$pids/$1.pid" ] || return 0
   read -r pid started <"$pids/$1.pid"
-  [ "$started" = "$(start_time "$pid")" ] || return 0
-  [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f1)" = Z ] || echo "$pid"
+  # Read once: what has ended may be gone in the next moment.
+  now=$(state_and_start_time "$pid")
+  if [ "${now#* }" = "$started" ] && [ "${now% *}" != Z ]; then echo "$pid"; fi
 }
 
 service_start() { # NAME USER COMMAND...
