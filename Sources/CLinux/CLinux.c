@@ -89,24 +89,25 @@ int clinux_signal_process(int process, int number) {
   return syscall(SYS_pidfd_send_signal, (long)process, (long)number, NULL, 0L) == 0 ? 0 : errno;
 }
 
-bool clinux_environment_has(pid_t pid, const char *entry) {
+int clinux_environment_has(pid_t pid, const char *entry) {
   // All processes are asked after each job: stdio would take four times as long.
   char path[64], bytes[16384];
   size_t matched = 0;
   ssize_t count;
-  bool found = false, differs = false;
+  bool found = false, differs = false, empty = true;
   snprintf(path, sizeof path, "/proc/%d/environ", pid);
   int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return false;
+  if (file < 0) return 0;
   while (!found && (count = read(file, bytes, sizeof bytes)) > 0)
-    for (ssize_t i = 0; i < count && !found; i++) {
+    for (ssize_t i = empty = 0; i < count && !found; i++) {
       differs = differs || bytes[i] != entry[matched];
       found = !differs && !bytes[i];
       matched++;
       if (!bytes[i]) matched = 0, differs = false;
     }
+  if (empty && count < 0) empty = false; // it has ended, or is not to be seen
   close(file);
-  return found;
+  return empty ? -1 : found;
 }
 
 bool clinux_contains(const void *bytes, size_t count, const void *part, size_t part_count) {

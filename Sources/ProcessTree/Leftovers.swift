@@ -25,7 +25,7 @@ public struct Leftover: Sendable, Hashable, CustomStringConvertible {
 public enum Leftovers {
   /// Processes with `mark`, an entry `NAME=VALUE`, in the environment they were started with. Those of other users cannot
   /// be seen into.
-  public static func find(mark: String) -> [Leftover] { all { clinux_environment_has($0, mark) } }
+  public static func find(mark: String) -> [Leftover] { all { clinux_environment_has($0, mark) == 1 } }
 
   /// Processes whose working directory is `folder` or below it.
   public static func find(workingBelow folder: FilePath) -> [Leftover] {
@@ -75,22 +75,33 @@ extension Leftovers {
     }
   }
 
-  /// Kills round after round. The tree can fork while /proc is read, so that one look that finds nobody proves nothing.
+  /// How long a process may have no environment before it counts as one that has none.
+  private static let longestBeginning = Duration.milliseconds(100)
+
+  /// Kills round after round. The tree can fork while /proc is read, so that one look that finds nobody proves nothing. Nor
+  /// does one that finds a process which is just beginning a program, and cannot be told from others meanwhile.
   private static func kill(_ record: SupervisorRecord?, _ mark: String?, limit: Duration) -> TreeEnd {
     let start = ContinuousClock.now
     var (rounds, quietRounds) = (0, 0)
+    var beginnings: [ProcessID: ContinuousClock.Instant] = [:]
     while quietRounds < 3 {
-      let struck = strike(record, mark)
+      let (struck, beginning) = strike(record, mark)
       rounds += 1
-      quietRounds = struck.isEmpty ? quietRounds + 1 : 0
+      for process in beginning where beginnings[process] == nil { beginnings[process] = .now }
+      let isUnclear = beginning.contains { (beginnings[$0] ?? .now).duration(to: .now) < longestBeginning }
+      quietRounds = struck.isEmpty && !isUnclear ? quietRounds + 1 : 0
+      if struck.isEmpty, isUnclear { poll(nil, 0, 1) }
       if !struck.isEmpty, rounds > 3, start.duration(to: .now) > limit { return .survivors(struck) }
     }
     return .gone
   }
 
   /// Kills whoever is there now and waits a moment for their end.
-  /// - Returns: who was there.
-  private static func strike(_ record: SupervisorRecord?, _ mark: String?) -> [Leftover] {
+  /// - Returns: who was there, and who is just beginning a program.
+  private static func strike(
+    _ record: SupervisorRecord?, _ mark: String?
+  ) -> (struck: [Leftover], beginning: [ProcessID]) {
+    var beginning: [ProcessID] = []
     var struck: [(process: Leftover, end: pollfd)] = []
     defer { for (_, end) in struck { close(end.fd) } }
     // The handle comes first: whoever it is that is looked at then, nobody else can be hit.
@@ -114,9 +125,21 @@ extension Leftovers {
       for pid in String(decoding: pids, as: UTF8.self).split(separator: "\n") { strike(Int32(pid) ?? 0) { true } }
       try? Files.append([0x31], to: group.appending("cgroup.kill"))
     }
-    if let mark { eachProcess { pid in strike(pid) { clinux_environment_has(pid, mark) } } }
+    if let mark {
+      eachProcess { pid in
+        var answer: Int32 = 0
+        strike(pid) {
+          answer = clinux_environment_has(pid, mark)
+          return answer == 1
+        }
+        // The kernel's own have no program.
+        if answer == -1, Files.linkTarget(FilePath("/proc/\(pid)/exe")) != nil, let process = ProcessID(of: pid) {
+          beginning.append(process)
+        }
+      }
+    }
     for index in struck.indices { poll(&struck[index].end, 1, 100) }
-    return struck.map(\.process)
+    return (struck.map(\.process), beginning)
   }
 
   private static func isSupervisor(_ pid: Int32) -> Bool {

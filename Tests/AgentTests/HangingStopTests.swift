@@ -2,7 +2,9 @@ import Agent
 import Configuration
 import LocalWebUI
 import OpenQAProtocol
+import ProcessTree
 import Support
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -61,6 +63,13 @@ struct HangingStopTests {
     if wish == .secondStop {
       let time = try await start.wait().duration(to: .now)
       #expect(time < Self.limit, "\(wish): \(time)")
+      mount.withLock { $0 = nil }
+      // The job is left to the next process.
+      let folder = bench.pool.appending(".supervisor")
+      if case .running(let tree) = try await Supervisor.find(in: folder, mark: "WORKER_AGENT_POOL=\(bench.pool)") {
+        #expect(await tree.stop(grace: .zero) == .gone)
+        await tree.release()
+      }
     }
     #expect(wasAsked)
     front.stop()

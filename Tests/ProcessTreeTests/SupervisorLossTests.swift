@@ -78,6 +78,20 @@ struct SupervisorLossTests {
     guard case .none = try await bench.find() else { throw Unexpected("something was left") }
   }
 
+  @Test("a process without an environment keeps nobody waiting for long")
+  func withoutEnvironment() async throws {
+    let (bench, other) = (try Bench(), try Bench())
+    let tree = try await other.start("echo up; exec env -i sleep 1000")
+    try await other.says("up")
+    kill(try await bench.start(Self.script).identity.pid, SIGKILL)
+    let start = ContinuousClock.now
+    #expect(await (try ended(bench)).clear() == .gone)
+    // It could be one that is just beginning a program.
+    #expect((.milliseconds(100) ..< .seconds(5)).contains(start.duration(to: .now)))
+    #expect(try await tree.status().exit == nil)
+    try await other.end(tree)
+  }
+
   @Test("the socket was deleted: who has a connection goes on, who comes later ends all of it")
   func socketDeleted() async throws {
     let bench = try Bench()

@@ -54,9 +54,10 @@ int clinux_open_process(pid_t pid);
 /// Sends a signal to the process of such a descriptor. Returns 0 or an errno value.
 int clinux_signal_process(int process, int number);
 
-/// Whether the environment that a process was started with has `entry`, `NAME=VALUE`. In C since it is asked of every
-/// process there is, some of which may fork faster than they can be looked at.
-bool clinux_environment_has(pid_t pid, const char *entry);
+/// Whether the environment that a process was started with has `entry`, `NAME=VALUE`: 1 or 0; -1 if there is no environment,
+/// as for a moment when a process begins a program. In C since it is asked of every process there is, some of which may fork
+/// faster than they can be looked at.
+int clinux_environment_has(pid_t pid, const char *entry);
 
 /// Lets malloc map each block of so many bytes or more on its own, whatever it learns from what is freed.
 void clinux_map_blocks_from(size_t size);
