@@ -16,9 +16,9 @@ struct JobRecord: Sendable, Hashable {
     case reporting
   }
 
-  /// Of this form: raised when an older program would misread a record, not for a member that it may leave out. A newer one
-  /// is not understood, an older one has to be. In all versions, `version`, `boot_id`, `web_ui`, `worker_id` and the job's
-  /// id in `grabbed` are what they are in this one.
+  /// The version of this form: raised when an older program would misread a record, not for a member that it may leave out.
+  /// A newer one is not understood, an older one has to be. In all versions, `version`, `boot_id`, `web_ui`, `worker_id` and
+  /// the job's id in `grabbed` are what they are in this one.
   static let version: Int64 = 1
 
   /// The HOST entry of the web UI that gave the job.

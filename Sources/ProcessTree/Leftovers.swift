@@ -75,7 +75,7 @@ extension Leftovers {
     }
   }
 
-  /// How long a process may have no environment before it counts as one that has none.
+  /// The longest time that a process may have no environment before it counts as one that has none.
   private static let longestBeginning = Duration.milliseconds(100)
 
   /// Kills round after round. The tree can fork while /proc is read, so that one look that finds nobody proves nothing. Nor
