@@ -7,11 +7,11 @@ public import SystemPackage
 /// what is needed to end it is the same in all versions: the greeting's form, and that it ends its tree when it gets SIGTERM.
 public struct NewerSupervisor: Error, Sendable, CustomStringConvertible {
   let process: ProcessID
-  /// Of the protocol that it speaks.
+  /// The version of the protocol that it speaks.
   public let version: Int32
-  /// Where its files are.
+  /// The folder with its files.
   public let folder: FilePath
-  /// Of the processes that it has started.
+  /// The mark of the processes that it has started, `NAME=VALUE`.
   let mark: String
 
   /// One line for the log.
