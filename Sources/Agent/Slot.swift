@@ -121,8 +121,10 @@ package actor Slot {
         if case .searched(let past?) = happening { await goOn(with: past, in: &group) }
         let isKilled = if case .command(.kill) = happening { true } else { false }
         // There is no later, and nobody waits for one thing after the other.
-        async let _ = isKilled ? noteAskedEnd(limit: Slot.farewell) : ()
+        async let isNoted: Void = isKilled ? noteAskedEnd(limit: Slot.farewell) : ()
         for event in await events(for: happening) { await handle(event, in: &group) }
+        // What is not awaited is cancelled here, and the process could end before the disk has it.
+        await isNoted
         switch happening {
         // A job that is not found now is left to the next process.
         case .command where isSearching:

@@ -2,6 +2,7 @@ import Agent
 import Configuration
 import LocalWebUI
 import OpenQAProtocol
+import ProcessTree
 import Support
 import SystemPackage
 import TestSupport
@@ -103,6 +104,26 @@ struct StopTests {
     try await isReached(phase, bench, job, nil)
     await bench.web.send(.cancel, for: job)
     #expect(try await bench.end(of: job).result == "user_cancelled")
+  }
+
+  @Test("an end that does not wait for the job is on its record, which blames the job for no death")
+  func killed() async throws {
+    let bench = try await Workbench()
+    let folder = bench.pool.appending(".supervisor")
+    try await bench.run(stopsHost: false) { commands in
+      _ = try await bench.schedule(Self.running)
+      try await bench.log.line(with: "command server is up")
+      commands.yield(.kill)
+    }
+    let record = try JSON(parsing: try #require(try Files.read(folder.appending("job.json"))))
+    #expect(record["holders"]?.array?.map { $0["fate"] } == ["asked"])
+    guard case .running(let tree) = try await Supervisor.find(in: folder, mark: "WORKER_AGENT_POOL=\(bench.pool)")
+    else {
+      Issue.record("the job is not left to the next process")
+      return
+    }
+    #expect(await tree.stop(grace: .zero) == .gone)
+    await tree.release()
   }
 
   @Test("in each phase", arguments: Phase.allCases, Wish.allCases)
