@@ -30,15 +30,7 @@ struct ArrivingAssetTests {
 
   /// A web UI whose job 1 is a worker's, and what is sent to it.
   func run(_ body: @Sendable (LocalServerTests.Bench) async throws -> Void) async throws {
-    try await LocalServerTests().run { bench in
-      _ = try await bench.post("workers?\(LocalServerTests.worker)")
-      let socket = try await WebSocketClient().connect(WebSocketRequest("\(bench.web.url)/api/v1/ws/1"))
-      try await socket.send(#"{"type":"worker_status","status":"free"}"#)
-      _ = await bench.web.schedule(["TEST": "t", "WORKER_CLASS": "a"])
-      for await message in socket.messages where message.contains("grab_job") { break }
-      try await body(bench)
-      await socket.close()
-    }
+    try await LocalServerTests().runWithJob { bench, _ in try await body(bench) }
   }
 
   @Test("chunks make the asset, also when one comes twice")

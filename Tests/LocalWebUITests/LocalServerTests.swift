@@ -36,6 +36,19 @@ struct LocalServerTests {
     try result.get()
   }
 
+  /// Runs `body` when a worker has been given job 1 over its connection.
+  func runWithJob(_ body: @Sendable (Bench, WebSocketConnection) async throws -> Void) async throws {
+    try await run { bench in
+      _ = try await bench.post("workers?\(Self.worker)")
+      let socket = try await WebSocketClient().connect(WebSocketRequest("\(bench.web.url)/api/v1/ws/1"))
+      try await socket.send(#"{"type":"worker_status","status":"free"}"#)
+      _ = await bench.web.schedule(["TEST": "t", "WORKER_CLASS": "a"])
+      for await message in socket.messages where message.contains("grab_job") { break }
+      try await body(bench, socket)
+      await socket.close()
+    }
+  }
+
   @Test("its memory is free when it was stopped and nobody holds it")
   func release() async throws {
     let folder = try TemporaryFolder()

@@ -322,30 +322,19 @@ struct RequestRefusalTests {
 
   @Test("a job is in set-up once its worker has accepted it, and rejected only before")
   func accepted() async throws {
-    try await LocalServerTests().run { bench in
-      _ = try await bench.post("workers?\(LocalServerTests.worker)")
-      let socket = try await WebSocketClient().connect(WebSocketRequest("\(bench.web.url)/api/v1/ws/1"))
-      try await socket.send(#"{"type":"worker_status","status":"free"}"#)
-      _ = await bench.web.schedule(["TEST": "t", "WORKER_CLASS": "a"])
-      for await message in socket.messages where message.contains("grab_job") { break }
+    try await LocalServerTests().runWithJob { bench, socket in
       try await socket.send(#"{"type":"accepted","jobid":"1"}"#)
       try await socket.send(#"{"type":"rejected","job_ids":[1]}"#)
       try await socket.send(#"{"type":"worker_status","status":"working"}"#)
       for await message in socket.messages where message.contains("info") { break }
       #expect(await bench.web.job(1)?.state == .setup)
-      await socket.close()
     }
   }
 
   @Test(
     "a job that a worker gives back waits again, and whoever looks on hears of it", arguments: ["rejected", "quit", ""])
   func givenBack(by way: String) async throws {
-    try await LocalServerTests().run { bench in
-      _ = try await bench.post("workers?\(LocalServerTests.worker)")
-      let socket = try await WebSocketClient().connect(WebSocketRequest("\(bench.web.url)/api/v1/ws/1"))
-      try await socket.send(#"{"type":"worker_status","status":"free"}"#)
-      _ = await bench.web.schedule(["TEST": "t", "WORKER_CLASS": "a"])
-      for await message in socket.messages where message.contains("grab_job") { break }
+    try await LocalServerTests().runWithJob { bench, socket in
       if way.isEmpty {
         // Another registration does not name it.
         _ = try await bench.post("workers?\(LocalServerTests.worker)")
@@ -358,7 +347,6 @@ struct RequestRefusalTests {
         if states.contains(.assigned), job.state == .scheduled { break }
       }
       #expect(states.suffix(2) == [.assigned, .scheduled])
-      await socket.close()
     }
   }
 }
